@@ -1,0 +1,59 @@
+# The everyday verbs. Each sets up what it needs in .venv, from requirements.lock.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test interop storm lint format types layers check bench lock
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+
+help:
+	@echo "make test     set up and run the tests"
+	@echo "make check    lint, types, layers, tests: what CI runs"
+	@echo "make lint     ruff, without changing anything"
+	@echo "make format   ruff, changing what it can"
+	@echo "make types    basedpyright in strict mode"
+	@echo "make layers   import-linter: imports fall, from room to room"
+	@echo "make storm    faults, fuzz and studies; takes minutes"
+	@echo "make interop  foreign tools against us"
+	@echo "make bench    benchmarks against their physical limits"
+	@echo "make lock     resolve requirements.lock anew (needs uv)"
+
+setup: .venv/ready
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Millwright needs Python 3.11 or newer; try make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch .venv/ready
+
+test: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not storm and not interop"
+
+interop: setup
+	$(BIN)/python -m pytest -m interop --no-header -rs tests
+
+storm: setup
+	$(BIN)/python -m pytest -m storm --durations=20 tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup
+	$(BIN)/basedpyright --warnings
+
+layers: setup
+	$(BIN)/lint-imports
+
+check: lint types layers test
+
+bench: setup
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --group dev --extra postgres pyproject.toml -o requirements.lock

@@ -1,0 +1,174 @@
+"""Identities: 128-bit UUIDv7 numbers, shown as a prefix and 26 Crockford base32 characters.
+
+`run_01ky3s3w6e7s2v9k1rqzjq0x5b` sorts by the time it was made, says what it names, and holds
+the same 128 bits that MLflow's routes show as 32 hexadecimal digits. A type per kind keeps a
+run from being passed for a model version; at run time each is a plain string.
+
+Source: RFC 9562 §5.7 (UUIDv7), §6.2 method 1 (a counter keeps one process monotonic).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import NewType
+
+from millwright.core.errors import Invalid
+
+ActorId = NewType("ActorId", str)
+AlertId = NewType("AlertId", str)
+ApprovalId = NewType("ApprovalId", str)
+DatasetId = NewType("DatasetId", str)
+DatasetVersionId = NewType("DatasetVersionId", str)
+DecisionId = NewType("DecisionId", str)
+DeploymentId = NewType("DeploymentId", str)
+EventId = NewType("EventId", str)
+ExperimentId = NewType("ExperimentId", str)
+GateId = NewType("GateId", str)
+HomeId = NewType("HomeId", str)
+JobId = NewType("JobId", str)
+ModelId = NewType("ModelId", str)
+ModelVersionId = NewType("ModelVersionId", str)
+MonitorId = NewType("MonitorId", str)
+PipelineRunId = NewType("PipelineRunId", str)
+ProjectId = NewType("ProjectId", str)
+RequestId = NewType("RequestId", str)
+RolloutId = NewType("RolloutId", str)
+RuleId = NewType("RuleId", str)
+RunId = NewType("RunId", str)
+SegmentId = NewType("SegmentId", str)
+TokenId = NewType("TokenId", str)
+
+PREFIXES: dict[str, str] = {
+    "act": "actor",
+    "alr": "alert",
+    "apr": "approval",
+    "dat": "dataset",
+    "dsv": "dataset version",
+    "dec": "decision",
+    "dep": "deployment",
+    "evt": "event",
+    "exp": "experiment",
+    "gat": "gate verdict",
+    "hom": "home",
+    "job": "job",
+    "mod": "model",
+    "mov": "model version",
+    "mon": "monitor",
+    "pip": "pipeline run",
+    "prj": "project",
+    "req": "request",
+    "rol": "rollout",
+    "rul": "rule",
+    "run": "run",
+    "seg": "segment",
+    "tok": "token",
+}
+"""Prefix -> the glossary's word for what it names."""
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+# Crockford: letters that a reader confuses with digits are read as them.
+_VALUES = {char: value for value, char in enumerate(ALPHABET)} | {"i": 1, "l": 1, "o": 0}
+_BODY_CHARS = 26
+_COUNTER_BITS = 18
+
+
+class _Sequence:
+    """Hands out (millisecond, counter) pairs that never repeat or go back in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last_ms = 0
+        self._counter = 0
+
+    def take(self) -> tuple[int, int]:
+        now_ms = time.time_ns() // 1_000_000
+        with self._lock:
+            if now_ms > self._last_ms:
+                self._last_ms = now_ms
+                # Half the room is left for counting up within the millisecond.
+                self._counter = int.from_bytes(os.urandom(3)) >> (24 - _COUNTER_BITS + 1)
+            else:
+                self._counter += 1
+                if self._counter >> _COUNTER_BITS:
+                    self._last_ms += 1
+                    self._counter = 0
+            return self._last_ms, self._counter
+
+
+_SEQUENCE = _Sequence()
+
+
+def new_uuid7() -> int:
+    """Return a fresh UUIDv7 as a 128-bit integer, larger than any made before in this process."""
+    ms, counter = _SEQUENCE.take()
+    rand_a, counter_low = counter >> 6, counter & 0x3F
+    rand_b = counter_low << 56 | int.from_bytes(os.urandom(7))
+    return ms << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id with `prefix` (one of PREFIXES); wrap it in its type: RunId(new_id("run")).
+
+    >>> new_id("run").startswith("run_")
+    True
+    """
+    if prefix not in PREFIXES:
+        raise Invalid(f"unknown id prefix {prefix!r}", why=f"known: {', '.join(sorted(PREFIXES))}")
+    return f"{prefix}_{encode(new_uuid7())}"
+
+
+def encode(number: int) -> str:
+    """Return 26 Crockford base32 characters for a 128-bit number, most significant first."""
+    return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def decode(body: str) -> int:
+    """Return the 128-bit number that 26 Crockford base32 characters stand for, in any case.
+
+    Raises Invalid on a wrong length, a character outside the alphabet, or more than 128 bits.
+    """
+    if len(body) != _BODY_CHARS:
+        raise Invalid(
+            f"an id has {_BODY_CHARS} characters after its prefix, not {len(body)}: {body!r}"
+        )
+    number = 0
+    for char in body.lower():
+        if char not in _VALUES:
+            raise Invalid(f"{char!r} cannot stand in an id: {body!r}")
+        number = number << 5 | _VALUES[char]
+    if number >> 128:
+        raise Invalid(f"more than 128 bits in an id: {body!r}", why="it begins above '7'")
+    return number
+
+
+def parse_id(text: str, prefix: str) -> str:
+    """Return `text` in its one canonical spelling, having checked that it names a `prefix` thing.
+
+    Raises Invalid, saying what was expected, when it does not.
+    """
+    head, separator, body = text.partition("_")
+    if not separator or head.lower() != prefix:
+        raise Invalid(
+            f"{text!r} is not the id of a {PREFIXES.get(prefix, prefix)}",
+            why=f"such ids begin with {prefix}_",
+        )
+    return f"{prefix}_{encode(decode(body))}"
+
+
+def to_hex(text: str) -> str:
+    """Return the 32 hexadecimal digits by which MLflow's routes know this id."""
+    return f"{decode(text.partition('_')[2]):032x}"
+
+
+def from_hex(digits: str, prefix: str) -> str:
+    """Return the id with `prefix` that 32 hexadecimal digits stand for."""
+    if len(digits) != 32 or any(char not in "0123456789abcdefABCDEF" for char in digits):
+        raise Invalid(f"expected 32 hexadecimal digits, got {digits!r}")
+    return f"{prefix}_{encode(int(digits, 16))}"
+
+
+def made_at_us(text: str) -> int:
+    """Return when the id was made, in microseconds since 1970 UTC, to the millisecond."""
+    return (decode(text.partition("_")[2]) >> 80) * 1000

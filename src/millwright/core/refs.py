@@ -1,0 +1,78 @@
+"""References as people write them: `churn`, `churn@v7`, `churn@champion`, `loans@latest`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from millwright.core.errors import Invalid
+
+MAX_NAME_CHARS = 200
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]*")
+_VERSION = re.compile(r"v(0|[1-9][0-9]{0,17})")
+_ALIAS = re.compile(r"(?!v[0-9]+\Z)[A-Za-z][A-Za-z0-9_-]*")
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A name, and at most one of a version number or an alias."""
+
+    name: str
+    version: int | None = None
+    alias: str | None = None
+
+    def __str__(self) -> str:
+        if self.version is not None:
+            return f"{self.name}@v{self.version}"
+        return f"{self.name}@{self.alias}" if self.alias else self.name
+
+
+def parse_ref(text: str) -> Ref:
+    """Return what `text` refers to.
+
+    Raises Invalid when the name or what follows `@` could not be one.
+
+    >>> parse_ref("churn@v7")
+    Ref(name='churn', version=7, alias=None)
+    >>> parse_ref("churn@champion").alias
+    'champion'
+    """
+    name, at, rest = text.partition("@")
+    check_name(name, "name")
+    if not at:
+        return Ref(name)
+    if matched := _VERSION.fullmatch(rest):
+        return Ref(name, version=int(matched[1]))
+    return Ref(name, alias=check_alias(rest))
+
+
+def check_name(text: str, noun: str) -> str:
+    """Return `text` when it can name a `noun`; raises Invalid saying what a name may hold."""
+    if not text or len(text) > MAX_NAME_CHARS or not _NAME.fullmatch(text) or text != text.strip():
+        raise Invalid(
+            f"{text[:80]!r} cannot be the name of a {noun}",
+            why=f"a name has 1 to {MAX_NAME_CHARS} letters, digits, '_', '-', '.' or spaces, "
+            "and begins with a letter or digit",
+        )
+    return text
+
+
+def check_alias(text: str) -> str:
+    """Return `text` when it can be an alias; `v7` cannot, since it reads as a version."""
+    if not _ALIAS.fullmatch(text) or len(text) > MAX_NAME_CHARS:
+        raise Invalid(
+            f"{text[:80]!r} cannot be an alias",
+            why="an alias has letters, digits, '_' or '-', begins with a letter, "
+            "and is not 'v' and a number",
+        )
+    return text
+
+
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """Return a sentence naming the nearest known word, or the empty string when none is near."""
+    near = difflib.get_close_matches(text, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
