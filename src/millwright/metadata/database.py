@@ -1,0 +1,214 @@
+"""One metadata store: short transactions on pooled connections, the same on both databases.
+
+Readers get one snapshot and block nobody. Writers on SQLite begin IMMEDIATE, one at a time;
+on PostgreSQL they run READ COMMITTED, and what must be serial takes a lock of its own.
+Rows are parsed into the shape the caller names, so that a wrong type in the database is
+found where it is read.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TypeAlias, TypeVar, cast
+
+import msgspec
+
+from millwright.core.errors import Corrupt
+from millwright.metadata.dialects import (
+    Connection,
+    Cursor,
+    Dialect,
+    Params,
+    Value,
+    close_quietly,
+    dialect_for,
+)
+
+T = TypeVar("T")
+Row: TypeAlias = "tuple[object, ...]"
+
+MAX_IDLE = 8
+
+
+class Reader:
+    """A transaction that reads one snapshot."""
+
+    def __init__(self, cursor: Cursor, dialect: Dialect) -> None:
+        self._cursor = cursor
+        self.dialect = dialect
+
+    def rows(self, shape: type[T], sql: str, **params: Value) -> list[T]:
+        """Return all rows, each parsed as `shape`: a tuple type or a Struct.
+
+        For a Struct the columns are matched by name, so `SELECT` names or aliases them.
+        Raises Corrupt when a row does not fit.
+        """
+        self._execute(sql, params)
+        return self._parse(self._cursor.fetchall(), shape, sql)
+
+    def first(self, shape: type[T], sql: str, **params: Value) -> T | None:
+        """Return the first row parsed as `shape`, or None when there is none."""
+        self._execute(sql, params)
+        row = self._cursor.fetchone()
+        return None if row is None else self._parse([row], shape, sql)[0]
+
+    def value(self, shape: type[T], sql: str, **params: Value) -> T | None:
+        """Return the first column of the first row as `shape`, or None when there is no row."""
+        self._execute(sql, params)
+        row = self._cursor.fetchone()
+        return None if row is None else self._parse([row[0]], shape, sql)[0]
+
+    def column(self, shape: type[T], sql: str, **params: Value) -> list[T]:
+        """Return the first column of all rows, each as `shape`."""
+        self._execute(sql, params)
+        return self._parse([row[0] for row in self._cursor.fetchall()], shape, sql)
+
+    def _execute(self, sql: str, params: Params) -> None:
+        try:
+            self._cursor.execute(self.dialect.sql(sql), params)
+        except Exception as error:
+            explained = self.dialect.explain(error)
+            if explained is None:
+                raise
+            raise explained from error
+
+    def _parse(self, rows: list[object], shape: type[T], sql: str) -> list[T]:
+        if inspect.isclass(shape) and issubclass(shape, msgspec.Struct):
+            names: list[str] = [column[0] for column in self._cursor.description]
+            rows = [dict(zip(names, row, strict=True)) for row in cast("list[Row]", rows)]
+        try:
+            return msgspec.convert(rows, list[shape])
+        except msgspec.ValidationError as error:
+            raise Corrupt(
+                "the database holds a value of the wrong kind",
+                why=f"{error}, in the answer to: {' '.join(sql.split())[:200]}",
+                fix="run `mill doctor`; if the store was edited by hand, restore a backup",
+            ) from error
+
+
+class Writer(Reader):
+    """A transaction that reads and writes; all of it is kept, or nothing."""
+
+    def __init__(self, cursor: Cursor, dialect: Dialect) -> None:
+        super().__init__(cursor, dialect)
+        self._after_commit: dict[str, Callable[[], None]] = {}
+
+    def run(self, sql: str, **params: Value) -> int:
+        """Execute a statement and return how many rows it changed."""
+        self._execute(sql, params)
+        return self._cursor.rowcount
+
+    def run_many(self, sql: str, rows: Sequence[Params]) -> None:
+        """Execute a statement once for each set of parameters."""
+        if not rows:
+            return
+        try:
+            self._cursor.executemany(self.dialect.sql(sql), rows)
+        except Exception as error:
+            explained = self.dialect.explain(error)
+            if explained is None:
+                raise
+            raise explained from error
+
+    def insert(self, sql: str, **params: Value) -> int:
+        """Execute an INSERT that ends in `RETURNING pk` and return the key."""
+        key = self.value(int, sql, **params)
+        assert key is not None, "an INSERT without a conflict clause returns its row"
+        return key
+
+    def after_commit(self, name: str, action: Callable[[], None]) -> None:
+        """Have `action` called once after the commit; asking again under `name` changes nothing."""
+        self._after_commit.setdefault(name, action)
+
+    def call_after_commit(self) -> None:
+        """Call what was asked for; the transaction is over and cannot be undone by it."""
+        for action in self._after_commit.values():
+            action()
+
+
+class Database:
+    """A metadata store; safe to use from several threads and, on disk, several processes."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._idle: list[Connection] = []
+        self._lock = threading.Lock()
+
+    @classmethod
+    def at(cls, address: str) -> Database:
+        """Return the database at a path, `sqlite:///PATH` or `postgresql://…`, not yet opened."""
+        return cls(dialect_for(address))
+
+    @contextmanager
+    def read(self) -> Generator[Reader]:
+        """Open a transaction that sees one snapshot and changes nothing."""
+        with self._transaction(self.dialect.begin_read()) as cursor:
+            yield Reader(cursor, self.dialect)
+
+    @contextmanager
+    def write(self) -> Generator[Writer]:
+        """Open a transaction that is committed when the block ends and undone when it raises."""
+        with self._transaction(self.dialect.begin_write()) as cursor:
+            writer = Writer(cursor, self.dialect)
+            yield writer
+        writer.call_after_commit()
+
+    def close(self) -> None:
+        """Close the idle connections; one in use is closed when its transaction ends."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            close_quietly(connection)
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Generator[Cursor]:
+        connection, cursor = self._begin(begin)
+        try:
+            try:
+                yield cursor
+                self._end(cursor, "COMMIT")
+            except BaseException:
+                # The connection may be gone; the database undoes what it never committed.
+                with suppress(Exception):
+                    self._end(cursor, "ROLLBACK")
+                raise
+        finally:
+            with suppress(Exception):
+                cursor.close()
+            self._give_back(connection)
+
+    def _begin(self, begin: str) -> tuple[Connection, Cursor]:
+        while True:
+            connection, was_idle = self._take()
+            try:
+                cursor: Cursor = connection.cursor()
+                cursor.execute(begin)
+            except Exception as error:
+                close_quietly(connection)
+                if was_idle and self.dialect.name != "sqlite":
+                    continue  # The server closed it while it lay idle; the next one may live.
+                raise self.dialect.explain(error) or error from error
+            return connection, cursor
+
+    def _end(self, cursor: Cursor, statement: str) -> None:
+        try:
+            cursor.execute(statement)
+        except Exception as error:
+            raise self.dialect.explain(error) or error from error
+
+    def _take(self) -> tuple[Connection, bool]:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop(), True
+        return self.dialect.connect(), False
+
+    def _give_back(self, connection: Connection) -> None:
+        if self.dialect.is_usable(connection):
+            with self._lock:
+                if len(self._idle) < MAX_IDLE:
+                    self._idle.append(connection)
+                    return
+        close_quietly(connection)

@@ -1,0 +1,352 @@
+"""What differs between SQLite and PostgreSQL, and nothing more.
+
+SQL is written by hand once, with `:name` parameters, in the words both databases share:
+`ON CONFLICT`, `RETURNING`, partial indexes, recursive queries. What they spell differently
+(column types, opening, transactions, errors) is here. Floors: SQLite 3.37, PostgreSQL 15.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+from millwright.core.errors import (
+    Conflict,
+    Corrupt,
+    Denied,
+    Failed,
+    Invalid,
+    MillwrightError,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+)
+
+if TYPE_CHECKING:
+    import psycopg
+
+Value: TypeAlias = "str | int | float | bytes | None"
+Params: TypeAlias = Mapping[str, Value]
+
+SQLITE_FLOOR = (3, 37, 0)
+BUSY_TIMEOUT_S = 30.0
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
+
+
+class Cursor(Protocol):
+    """What we use of a driver's cursor, alike on both drivers."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the last statement changed."""
+        ...
+
+    @property
+    def description(self) -> Any:
+        """The last answer's columns; the first item of each is its name."""
+        ...
+
+    def execute(self, sql: Any, params: Any = ..., /) -> Any:
+        """Execute a statement."""
+        ...
+
+    def executemany(self, sql: Any, params: Any, /) -> Any:
+        """Execute a statement once for each set of parameters."""
+        ...
+
+    def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows that are left."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the answer."""
+        ...
+
+
+class Connection(Protocol):
+    """What we use of a driver's connection, alike on both drivers."""
+
+    def cursor(self) -> Any:
+        """Return a new cursor."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class Dialect(Protocol):
+    """One kind of database."""
+
+    name: str
+    types: Mapping[str, str]
+    """What `{int}`, `{bytes}` and the like in a table's definition stand for."""
+
+    def connect(self) -> Connection:
+        """Open a connection in autocommit mode; raises Unreachable, Denied or Corrupt."""
+        ...
+
+    def sql(self, text: str) -> str:
+        """Return `text` with its `:name` parameters spelled as the driver wants them."""
+        ...
+
+    def begin_read(self) -> str:
+        """Return the statement that starts a read-only transaction on one snapshot."""
+        ...
+
+    def begin_write(self) -> str:
+        """Return the statement that starts a transaction that will write."""
+        ...
+
+    def is_usable(self, connection: Connection) -> bool:
+        """Tell whether the connection may be handed out again."""
+        ...
+
+    def explain(self, error: Exception) -> MillwrightError | None:
+        """Return our error for the driver's, or None when it is not the database's fault."""
+        ...
+
+    def sqlalchemy_url(self) -> str:
+        """Return the address by which SQLAlchemy, and so Alembic, reaches the same database."""
+        ...
+
+    def label(self) -> str:
+        """Return the address as it may be shown: without a password."""
+        ...
+
+
+class Sqlite:
+    """One SQLite file in WAL mode, opened by any number of processes."""
+
+    name = "sqlite"
+    types: Mapping[str, str] = {
+        "pk": "INTEGER PRIMARY KEY",
+        # A number is never given twice, even when the newest row is deleted.
+        "serial": "INTEGER PRIMARY KEY AUTOINCREMENT",
+        "int": "INTEGER",
+        "real": "REAL",
+        "bytes": "BLOB",
+        "strict": "STRICT",
+        "rowless": "STRICT, WITHOUT ROWID",
+    }
+
+    def __init__(self, path: Path) -> None:
+        if sqlite3.sqlite_version_info < SQLITE_FLOOR:
+            raise Unsupported(
+                f"SQLite {sqlite3.sqlite_version} is too old",
+                why="Millwright needs 3.37 or newer",
+                fix="use a Python built with a newer SQLite",
+            )
+        self.path = path
+
+    def connect(self) -> sqlite3.Connection:
+        """Open the file, making it when its folder is there."""
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA journal_mode=WAL")
+            # FULL: a commit that was acknowledged survives a power cut; the journal, the
+            # registry and the jobs need no less.
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+        except sqlite3.Error as error:
+            raise self.explain(error) or error from error
+        return connection
+
+    def sql(self, text: str) -> str:
+        """Return `text` as it is: SQLite knows `:name`."""
+        return text
+
+    def begin_read(self) -> str:
+        """Return BEGIN: WAL readers see one snapshot and block nobody."""
+        return "BEGIN"
+
+    def begin_write(self) -> str:
+        """Return BEGIN IMMEDIATE.
+
+        Two readers that both turn writer would block each other, and SQLite then fails at
+        once, without waiting for the busy timeout.
+        """
+        return "BEGIN IMMEDIATE"
+
+    def is_usable(self, connection: Connection) -> bool:
+        """Tell that a local file's connection always is, once its transaction has ended."""
+        return isinstance(connection, sqlite3.Connection) and not connection.in_transaction
+
+    def explain(self, error: Exception) -> MillwrightError | None:
+        """Return our error for SQLite's."""
+        if not isinstance(error, sqlite3.Error):
+            return None
+        text = str(error)
+        if isinstance(error, sqlite3.IntegrityError):
+            return Conflict(f"the database refused a row: {text}")
+        if "locked" in text or "busy" in text:
+            return TimedOut(
+                f"{self.path} stayed locked for {BUSY_TIMEOUT_S:.0f} s",
+                why="another process holds a long write",
+                fix="try again, or find who holds it with `mill doctor`",
+            )
+        if "readonly" in text or "read-only" in text:
+            return Denied(
+                f"{self.path} cannot be written",
+                why="the file or its folder is read-only for this user",
+                fix="give this user write permission, or name another home with --home",
+            )
+        if "unable to open" in text:
+            return Denied(
+                f"{self.path} cannot be opened",
+                why="its folder is missing or not readable and writable for this user",
+                fix="check the folder's permissions, or name another home with --home",
+            )
+        if "not a database" in text or "malformed" in text:
+            return Corrupt(
+                f"{self.path} is not a sound SQLite database",
+                why=text,
+                fix="nothing was changed; restore the file from a backup",
+            )
+        if "full" in text:
+            return Failed(
+                f"no space left to write {self.path}", fix="free some space and try again"
+            )
+        return Failed(f"SQLite could not do what was asked: {text}")
+
+    def sqlalchemy_url(self) -> str:
+        """Return SQLAlchemy's address of the file."""
+        return f"sqlite:///{self.path}"
+
+    def label(self) -> str:
+        """Return the file's path."""
+        return str(self.path)
+
+
+class Postgres:
+    """A PostgreSQL database, reached through psycopg (the extra `millwright[postgres]`)."""
+
+    name = "postgresql"
+    types: Mapping[str, str] = {
+        "pk": "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY",
+        "serial": "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY",
+        "int": "BIGINT",
+        "real": "DOUBLE PRECISION",
+        "bytes": "BYTEA",
+        "strict": "",
+        "rowless": "",
+    }
+
+    def __init__(self, url: str) -> None:
+        try:
+            import psycopg
+        except ImportError as error:
+            raise Unsupported(
+                "PostgreSQL needs a driver that is not installed",
+                why=str(error),
+                fix="pip install 'millwright[postgres]'",
+            ) from error
+        self._driver = psycopg
+        self.url = url
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Open a connection."""
+        try:
+            return self._driver.connect(self.url, autocommit=True, connect_timeout=10)
+        except self._driver.Error as error:
+            raise Unreachable(
+                f"PostgreSQL at {self.label()} does not answer",
+                why=str(error).strip(),
+                fix="check the address, the password and that the server runs",
+            ) from error
+
+    def sql(self, text: str) -> str:
+        """Return `text` with `:name` written `%(name)s`."""
+        return _pyformat(text)
+
+    def begin_read(self) -> str:
+        """Return the start of a read-only transaction that sees one snapshot."""
+        return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+    def begin_write(self) -> str:
+        """Return the start of a transaction whose statements each see what has been committed."""
+        return "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+    def is_usable(self, connection: Connection) -> bool:
+        """Tell whether the server still holds the connection and no transaction is open on it."""
+        if not isinstance(connection, self._driver.Connection) or connection.closed:
+            return False
+        return connection.info.transaction_status is self._driver.pq.TransactionStatus.IDLE
+
+    def explain(self, error: Exception) -> MillwrightError | None:
+        """Return our error for psycopg's."""
+        if not isinstance(error, self._driver.Error):
+            return None
+        text = str(error).strip()
+        if isinstance(error, self._driver.errors.IntegrityError):
+            return Conflict(f"the database refused a row: {text}")
+        if isinstance(error, self._driver.errors.InsufficientPrivilege):
+            return Denied(
+                f"PostgreSQL denied it: {text}", fix="grant the database user what it needs"
+            )
+        if isinstance(
+            error, self._driver.errors.LockNotAvailable | self._driver.errors.QueryCanceled
+        ):
+            return TimedOut(f"PostgreSQL gave up waiting: {text}", fix="try again")
+        if isinstance(error, self._driver.OperationalError):
+            return Unreachable(f"PostgreSQL at {self.label()} was lost: {text}", fix="try again")
+        return Failed(f"PostgreSQL could not do what was asked: {text}")
+
+    def sqlalchemy_url(self) -> str:
+        """Return SQLAlchemy's address of the database."""
+        return urlunsplit(urlsplit(self.url)._replace(scheme="postgresql+psycopg"))
+
+    def label(self) -> str:
+        """Return the address without user and password."""
+        parts = urlsplit(self.url)
+        return f"{parts.hostname or 'local'}:{parts.port or 5432}{parts.path}"
+
+
+@lru_cache(maxsize=2048)
+def _pyformat(text: str) -> str:
+    return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
+
+
+def dialect_for(address: str) -> Dialect:
+    """Return the dialect for `postgresql://…`, `sqlite:///PATH` or a plain path.
+
+    Raises Invalid for any other scheme.
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return Sqlite(Path(address))
+    if scheme == "sqlite":
+        return Sqlite(Path(rest.removeprefix("/") if rest.startswith("//") else rest.lstrip("/")))
+    if scheme in {"postgresql", "postgres"}:
+        return Postgres(address)
+    raise Invalid(
+        f"{scheme!r} is not a database Millwright knows",
+        why="it keeps its state in SQLite or PostgreSQL",
+        fix="give a path, sqlite:///PATH or postgresql://USER@HOST/NAME",
+    )
+
+
+def in_list(name: str, values: Sequence[Value]) -> tuple[str, dict[str, Value]]:
+    """Return `(:name_0, :name_1, …)` and its parameters; an empty list matches nothing."""
+    if not values:
+        return "(NULL)", {}
+    params = {f"{name}_{index}": value for index, value in enumerate(values)}
+    return "(" + ", ".join(f":{key}" for key in params) + ")", params
+
+
+def close_quietly(connection: Connection) -> None:
+    """Close a connection of which nothing more is wanted, however it has died."""
+    with suppress(Exception):
+        connection.close()

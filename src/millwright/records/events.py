@@ -1,0 +1,238 @@
+"""What happens, as records: who acted, on what, and the details that can be erased.
+
+An event has two halves. The *leaf* goes into the journal's tree and is never changed: ids,
+kinds, digests and a commitment. The *detail* is one of the structs below: names, figures and
+free text; it lies beside the tree and can be erased without breaking a proof. The name of
+the struct is the event's kind. A field may be added with a default; any other change makes a
+new `KIND_VERSION` and a way to read the old one (`journal.log.UPCASTS`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeAlias
+
+from msgspec import Struct
+
+from millwright.core.ids import ActorId, EventId, ProjectId, RequestId
+
+JsonValue: TypeAlias = "str | int | float | bool | None | list[JsonValue] | dict[str, JsonValue]"
+
+
+class Act(Struct, frozen=True, kw_only=True):
+    """Who does something, where and why; every operation that changes state takes one."""
+
+    actor: ActorId
+    project: ProjectId
+    project_key: int
+    """The integer key by which tables know the project."""
+    reason: str = ""
+    request: RequestId | None = None
+    cause: EventId | None = None
+    """The event that made this happen, such as the alert behind a retraining."""
+
+
+class Subject(Struct, frozen=True, kw_only=True, order=True):
+    """One thing an event is about."""
+
+    kind: str
+    """The glossary's word with underscores: `model_version`, `dataset_version`, `run`."""
+    id: str
+    digest: str | None = None
+
+
+class Detail(Struct, frozen=True, kw_only=True):
+    """The half of an event that may hold names, figures and free text."""
+
+    KIND_VERSION: ClassVar[int] = 1
+
+    reason: str = ""
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """An event as it is read back."""
+
+    id: EventId
+    place: int
+    """Where it stands in the tree, counted from 0."""
+    kind: str
+    kind_version: int
+    project: ProjectId
+    actor: ActorId
+    time_us: int
+    subjects: list[Subject]
+    cause: EventId | None
+    request: RequestId | None
+    detail: dict[str, JsonValue] | None
+    """The fields of the detail struct; None when it has been erased."""
+
+
+class HomeCreated(Detail, frozen=True, kw_only=True):
+    """A home was made; always the journal's first event."""
+
+    home: str
+    version: str
+    key: str
+    """The verifier key of the journal's checkpoints, in C2SP's `name+id+key` form."""
+
+
+class ProjectCreated(Detail, frozen=True, kw_only=True):
+    """A project was made."""
+
+    name: str
+
+
+class ActorCreated(Detail, frozen=True, kw_only=True):
+    """A person, a service account or a rule can act from now on."""
+
+    kind: str
+    name: str
+
+
+class ActorDisabled(Detail, frozen=True, kw_only=True):
+    """An actor may act no more."""
+
+    name: str
+
+
+class RoleGranted(Detail, frozen=True, kw_only=True):
+    """An actor was given a role, in one project or (project None) in all."""
+
+    name: str
+    role: str
+    project: str | None
+
+
+class RoleRevoked(Detail, frozen=True, kw_only=True):
+    """A role was taken back."""
+
+    name: str
+    role: str
+    project: str | None
+
+
+class TokenCreated(Detail, frozen=True, kw_only=True):
+    """A token was made; its secret is shown once and never stored."""
+
+    name: str
+    scopes: list[str]
+    expires_us: int
+
+
+class TokenRevoked(Detail, frozen=True, kw_only=True):
+    """A token opens nothing any more."""
+
+    name: str
+
+
+class AccessDenied(Detail, frozen=True, kw_only=True):
+    """Somebody known tried what they may not do."""
+
+    permission: str
+    path: str
+
+
+class DetailErased(Detail, frozen=True, kw_only=True):
+    """The detail of another event was erased; its leaf and proof stand."""
+
+    event: str
+
+
+class DatasetVersionCreated(Detail, frozen=True, kw_only=True):
+    """A dataset has a new version."""
+
+    name: str
+    version: int
+    row_count: int
+    size_bytes: int
+    source: str
+
+
+class ExpectationsChecked(Detail, frozen=True, kw_only=True):
+    """A dataset version was held against its expectations."""
+
+    name: str
+    version: int
+    passed: bool
+    failed: list[str]
+
+
+class RunStarted(Detail, frozen=True, kw_only=True):
+    """A script, pipeline or step began."""
+
+    name: str
+    kind: str
+    experiment: str
+
+
+class RunFinished(Detail, frozen=True, kw_only=True):
+    """A run ended; the leaf's subject carries the digest over its telemetry."""
+
+    name: str
+    status: str
+    error: str | None = None
+
+
+class StepSkipped(Detail, frozen=True, kw_only=True):
+    """A step did not run, since its result was cached or what it needs failed."""
+
+    pipeline: str
+    step: str
+    outcome: str
+
+
+class ModelCreated(Detail, frozen=True, kw_only=True):
+    """A model has a name."""
+
+    name: str
+    risk: str
+
+
+class ModelVersionRegistered(Detail, frozen=True, kw_only=True):
+    """A model has a new version."""
+
+    name: str
+    version: int
+    flavors: list[str]
+
+
+class AliasMoved(Detail, frozen=True, kw_only=True):
+    """An alias points at another version, or (version None) at none."""
+
+    name: str
+    alias: str
+    version: int | None
+    previous: int | None
+
+
+class GateEvaluated(Detail, frozen=True, kw_only=True):
+    """A model version was judged."""
+
+    name: str
+    version: int
+    baseline: int | None
+    verdict: str
+    failed: list[str]
+
+
+class ApprovalRequested(Detail, frozen=True, kw_only=True):
+    """A promotion waits for somebody else's yes."""
+
+    name: str
+    version: int
+    alias: str
+
+
+class ApprovalGranted(Detail, frozen=True, kw_only=True):
+    """Somebody other than the requester agreed."""
+
+    name: str
+    version: int
+    alias: str
+
+
+class ApprovalRejected(Detail, frozen=True, kw_only=True):
+    """Somebody disagreed."""
+
+    name: str
+    version: int
+    alias: str

@@ -1,0 +1,113 @@
+"""Models: versions that never change, aliases that do, verdicts and approvals between them."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from millwright.core.digest import Digest
+from millwright.core.ids import ActorId, ApprovalId, EventId, GateId, ModelId, ModelVersionId, RunId
+from millwright.records.schema import Signature
+
+Risk: TypeAlias = Literal["low", "high"]
+Verdict: TypeAlias = Literal["pass", "fail", "undetermined"]
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A named series of versions."""
+
+    id: ModelId
+    name: str
+    risk: Risk
+    created_us: int
+    versions: int
+    aliases: dict[str, int]
+    """Alias -> the version number it points at now."""
+
+
+class ModelVersion(Struct, frozen=True, kw_only=True):
+    """A package that never changes, known by the digest of what decides its answers."""
+
+    id: ModelVersionId
+    name: str
+    version: int
+    digest: Digest
+    """Over weights, signature and requirements: the same fit gives the same digest."""
+    package_digest: Digest
+    """Over the whole MLmodel folder, as an artifact tree."""
+    signature: Signature
+    flavors: list[str]
+    profile_digest: Digest | None
+    """The profile of the rows it was trained on, which monitors compare with."""
+    run: RunId | None
+    actor: ActorId
+    created_us: int
+
+
+class AliasChange(Struct, frozen=True, kw_only=True):
+    """One move of an alias; `version` None means that it was removed."""
+
+    alias: str
+    version: int | None
+    previous: int | None
+    time_us: int
+    actor: ActorId
+    reason: str
+    event: EventId
+
+
+class CheckResult(Struct, frozen=True, kw_only=True):
+    """What one check of a gate found."""
+
+    name: str
+    kind: str
+    verdict: Verdict
+    message: str
+    n: int
+    """How many labelled rows it rests on."""
+    value: float | None = None
+    baseline: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """The interval of the value, or of the difference to the baseline where there is one."""
+    threshold: float | None = None
+    n_needed: int | None = None
+    """With an undetermined verdict: about how many rows would decide it."""
+
+
+class GateReport(Struct, frozen=True, kw_only=True):
+    """One verdict on one model version, with its evidence."""
+
+    id: GateId
+    model: str
+    version: int
+    baseline: int | None
+    verdict: Verdict
+    metrics: dict[str, float]
+    baseline_metrics: dict[str, float]
+    checks: list[CheckResult]
+    evidence: dict[str, Digest]
+    """What was judged on, by name: datasets, packages."""
+    digest: Digest
+    """Over the verdict and its figures; never over ids and times."""
+    actor: ActorId
+    created_us: int
+
+
+class Approval(Struct, frozen=True, kw_only=True):
+    """A promotion that waits for somebody else's yes, or has had it."""
+
+    id: ApprovalId
+    model: str
+    version: int
+    alias: str
+    digest: Digest
+    state: Literal["waiting", "approved", "rejected", "used"]
+    requested_by: ActorId
+    requested_us: int
+    reason: str
+    decided_by: ActorId | None
+    decided_us: int | None
+    decision_reason: str | None
+    expires_us: int
