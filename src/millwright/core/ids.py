@@ -157,6 +157,28 @@ def parse_id(text: str, prefix: str) -> str:
     return f"{prefix}_{encode(decode(body))}"
 
 
+def bounds(text: str, prefix: str) -> tuple[str, str]:
+    """Return the lowest and the highest id that begin as `text` does; a whole id gives itself twice.
+
+    Raises Invalid when no id of a `prefix` thing begins like that.
+
+    >>> bounds("run_7z", "run")[0]
+    'run_7z000000000000000000000000'
+    """
+    head, separator, body = text.lower().partition("_")
+    fits = len(body) <= _BODY_CHARS and all(char in _VALUES for char in body)
+    if not separator or head != prefix or not fits:
+        raise Invalid(
+            f"{text[:80]!r} is not the beginning of the id of a {PREFIXES.get(prefix, prefix)}",
+            why=f"such ids begin with {prefix}_ and have {_BODY_CHARS} letters and digits",
+        )
+    plain = "".join(ALPHABET[_VALUES[char]] for char in body)
+    return (
+        f"{prefix}_{plain.ljust(_BODY_CHARS, '0')}",
+        f"{prefix}_{plain.ljust(_BODY_CHARS, 'z')}",
+    )
+
+
 def to_hex(text: str) -> str:
     """Return the 32 hexadecimal digits by which MLflow's routes know this id."""
     return f"{decode(text.partition('_')[2]):032x}"

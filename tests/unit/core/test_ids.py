@@ -44,6 +44,20 @@ def test_every_128_bit_number_survives_base32_and_hex(number: int) -> None:
     assert ids.from_hex(ids.to_hex(f"run_{body}"), "run") == f"run_{body}"
 
 
+@given(st.integers(min_value=0, max_value=2**128 - 1), st.integers(0, 26))
+def test_the_bounds_of_a_beginning_hold_what_begins_like_it(number: int, chars: int) -> None:
+    whole = f"run_{ids.encode(number)}"
+    low, high = ids.bounds(whole[: 4 + chars].upper(), "run")
+    assert low <= whole <= high
+    assert (low == high) == (chars == 26)
+
+
+def test_no_id_begins_with_another_prefix_or_letter() -> None:
+    for text in ("mod_1", "run", "run_u", "run_" + "1" * 27):
+        with pytest.raises(Invalid, match="not the beginning of the id of a run"):
+            ids.bounds(text, "run")
+
+
 @given(st.tuples(*[st.integers(min_value=0, max_value=2**128 - 1)] * 2))
 def test_text_sorts_as_the_numbers_do(pair: tuple[int, int]) -> None:
     assert (ids.encode(pair[0]) < ids.encode(pair[1])) == (pair[0] < pair[1])

@@ -105,6 +105,14 @@ TABLES = (
         PRIMARY KEY (level, idx)
     ) {strict}
     """,
+    # The leaf hashes after the last full tile. Kept apart from the events, so that an event
+    # moved, swapped or rewritten there is found at its very place.
+    """
+    CREATE TABLE journal_tail (
+        place {int} PRIMARY KEY,
+        hash {bytes} NOT NULL
+    ) {strict}
+    """,
     # frontier: the roots of the complete subtrees, largest first, 32 bytes each.
     """
     CREATE TABLE journal_head (

@@ -1,0 +1,64 @@
+"""All doors under their nouns: what `Workspace` and `Client` both are."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from millwright.doors.access import Access
+from millwright.doors.artifacts import Artifacts
+from millwright.doors.audit import Audit
+from millwright.doors.data import Data
+from millwright.doors.decisions import Decisions
+from millwright.doors.deployments import Deployments, Labels, Serving
+from millwright.doors.jobs import Jobs
+from millwright.doors.models import Gates, Models
+from millwright.doors.monitors import Alerts, Monitors, Rules
+from millwright.doors.operation import BoundOperation, operations_of
+from millwright.doors.runs import Runs
+
+NOUNS: dict[str, type] = {
+    "access": Access,
+    "alerts": Alerts,
+    "audit": Audit,
+    "data": Data,
+    "decisions": Decisions,
+    "deployments": Deployments,
+    "gates": Gates,
+    "jobs": Jobs,
+    "labels": Labels,
+    "models": Models,
+    "monitors": Monitors,
+    "rules": Rules,
+    "runs": Runs,
+    "serving": Serving,
+}
+"""Noun -> the Protocol that declares its operations; `artifacts` stands apart, since it streams."""
+
+
+class Door(Protocol):
+    """A way into one project of one home, as one actor."""
+
+    access: Access
+    alerts: Alerts
+    artifacts: Artifacts
+    audit: Audit
+    data: Data
+    decisions: Decisions
+    deployments: Deployments
+    gates: Gates
+    jobs: Jobs
+    labels: Labels
+    models: Models
+    monitors: Monitors
+    rules: Rules
+    runs: Runs
+    serving: Serving
+
+    def close(self) -> None:
+        """Let go of what the door holds open."""
+        ...
+
+
+def all_operations() -> list[BoundOperation]:
+    """Return every operation of every noun."""
+    return [bound for noun, door in NOUNS.items() for bound in operations_of(noun, door)]

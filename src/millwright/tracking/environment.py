@@ -1,0 +1,119 @@
+"""What a run was made from: installed packages, source files, git commit and what it lacks.
+
+All of it is stored as artifacts, so that a run can be made again after the machine, the
+branch and the working copy are gone.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+
+from millwright.artifacts.store import ArtifactStore
+from millwright.artifacts.trees import put_tree
+from millwright.core.canonical import encode
+from millwright.core.digest import Digest
+from millwright.records.runs import RunSource
+
+SOURCE_SUFFIXES = frozenset(
+    {".py", ".pyi", ".toml", ".yaml", ".yml", ".cfg", ".ini", ".sql", ".sh", ".ipynb"}
+)
+MAX_FILE_BYTES = 1 << 20
+MAX_FILES = 2000
+_SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "dist", "build", "site-packages"})
+_GIT_TIMEOUT_S = 10.0
+
+
+def capture(artifacts: ArtifactStore, root: Path, command: list[str]) -> RunSource:
+    """Store what a run under the project folder `root` is made from, and return it.
+
+    Source files are those git tracks or would track (elsewhere, those below `root` outside
+    hidden and build folders) with a source suffix and at most 1 MiB, 2,000 at most.
+    """
+    commit = _git(root, "rev-parse", "HEAD")
+    diff = None if commit is None else _git(root, "diff", "--binary", "HEAD", "--", ".")
+    files = {path.relative_to(root).as_posix(): path for path in source_files(root)}
+    return RunSource(
+        command=command,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        environment_digest=artifacts.put_bytes(encode(installed())),
+        code_digest=put_tree(artifacts, files).digest if files else None,
+        git_commit=None if commit is None else commit.decode().strip(),
+        git_diff_digest=Digest(artifacts.put_bytes(diff)) if diff else None,
+    )
+
+
+def installed() -> dict[str, str]:
+    """Return name -> version of every installed distribution, and `python` itself."""
+    found = {distribution.name: distribution.version for distribution in distributions()}
+    return dict(sorted(found.items())) | {"python": platform.python_version()}
+
+
+def source_files(root: Path) -> list[Path]:
+    """Return the project's source files, sorted; symbolic links are left out."""
+    chosen = [path for path in _candidates(root) if _is_source(path)]
+    return sorted(chosen)[:MAX_FILES]
+
+
+def command_line() -> list[str]:
+    """Return how this process was called, the interpreter left out."""
+    return list(sys.argv)
+
+
+def _candidates(root: Path) -> Iterator[Path]:
+    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
+    if listed is not None:
+        yield from (
+            root / name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name
+        )
+        return
+    for path in root.iterdir() if root.is_dir() else ():
+        if path.name.startswith(".") or path.name in _SKIPPED_FOLDERS or path.is_symlink():
+            continue
+        if path.is_dir():
+            yield from _walk(path)
+        else:
+            yield path
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    if (folder / "pyvenv.cfg").exists():
+        return
+    for path in folder.iterdir():
+        if path.name.startswith(".") or path.name in _SKIPPED_FOLDERS or path.is_symlink():
+            continue
+        if path.is_dir():
+            yield from _walk(path)
+        else:
+            yield path
+
+
+def _is_source(path: Path) -> bool:
+    try:
+        return (
+            path.suffix in SOURCE_SUFFIXES
+            and not path.is_symlink()
+            and path.is_file()
+            and path.stat().st_size <= MAX_FILE_BYTES
+        )
+    except OSError:
+        return False
+
+
+def _git(root: Path, *arguments: str) -> bytes | None:
+    """Return what git prints, or None where there is no git, no repository or no commit."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "-c", "core.fsmonitor=false", *arguments],
+            capture_output=True,
+            check=False,
+            timeout=_GIT_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from millwright.artifacts.store import ArtifactStore
+from millwright.artifacts.trees import load_tree
+from millwright.testing.artifacts import MemoryBackend
+from millwright.tracking.environment import capture
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def store() -> ArtifactStore:
+    return ArtifactStore(MemoryBackend())
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "flow.py").write_text("x = 1\n")
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "secret.py").write_text("token = 'x'\n")
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "steps.py").write_text("y = 2\n")
+    return tmp_path
+
+
+def files_of(store: ArtifactStore, project: Path) -> list[str]:
+    source = capture(store, project, ["flow.py"])
+    assert source.code_digest is not None
+    return [entry.path for entry in load_tree(store, source.code_digest).entries]
+
+
+def test_outside_git_the_source_files_are_kept_and_nothing_hidden(
+    store: ArtifactStore, project: Path
+) -> None:
+    assert files_of(store, project) == ["flow.py", "pkg/steps.py"]
+    source = capture(store, project, ["flow.py"])
+    assert (source.git_commit, source.git_diff_digest) == (None, None)
+
+
+def test_in_git_ignored_files_are_left_out_and_the_uncommitted_diff_is_kept(
+    store: ArtifactStore, project: Path
+) -> None:
+    (project / ".gitignore").write_text("pkg/\n")
+    git(project, "init", "-q")
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "first")
+    clean = capture(store, project, [])
+    assert clean.git_commit is not None
+    assert len(clean.git_commit) == 40
+    assert clean.git_diff_digest is None
+    (project / "flow.py").write_text("x = 2\n")
+    changed = capture(store, project, [])
+    assert changed.git_commit == clean.git_commit
+    assert changed.git_diff_digest is not None
+    assert b"+x = 2" in store.read_bytes(changed.git_diff_digest)
+    assert "pkg/steps.py" not in files_of(store, project)
+
+
+def test_the_environment_names_every_installed_distribution(
+    store: ArtifactStore, project: Path
+) -> None:
+    source = capture(store, project, [])
+    assert source.environment_digest is not None
+    environment = json.loads(store.read_bytes(source.environment_digest))
+    assert environment["msgspec"]
+    assert environment["python"] == source.python
+
+
+def test_symbolic_links_and_large_files_are_left_out(store: ArtifactStore, project: Path) -> None:
+    (project / "link.py").symlink_to(project / "flow.py")
+    (project / "large.py").write_bytes(b"#" * (1 << 21))
+    assert files_of(store, project) == ["flow.py", "pkg/steps.py"]
