@@ -157,8 +157,18 @@ def parse_id(text: str, prefix: str) -> str:
     return f"{prefix}_{encode(decode(body))}"
 
 
+def noun_of(text: str) -> str:
+    """Return the glossary's word for what an id names; raises Invalid for an unknown prefix."""
+    prefix = text.partition("_")[0].lower()
+    if prefix not in PREFIXES:
+        raise Invalid(
+            f"{text[:80]!r} is not an id", why=f"ids begin with one of {sorted(PREFIXES)}"
+        )
+    return PREFIXES[prefix]
+
+
 def bounds(text: str, prefix: str) -> tuple[str, str]:
-    """Return the lowest and the highest id that begin as `text` does; a whole id gives itself twice.
+    """Return the lowest and highest id that begin as `text` does; a whole id gives itself twice.
 
     Raises Invalid when no id of a `prefix` thing begins like that.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from blake3 import blake3
+from msgspec import Struct
 
-from millwright.core.errors import Invalid
+from millwright.core.errors import Corrupt
 from millwright.data.kinds import normalise
 
 HASH_BYTES = 8
@@ -29,16 +31,39 @@ def row_hashes(frame: pl.DataFrame, columns: Sequence[str]) -> npt.NDArray[np.ui
     return np.array(sorted(hashed), dtype=np.uint64)
 
 
-def to_bytes(hashes: npt.NDArray[np.uint64]) -> bytes:
-    """Return the hashes as little-endian bytes."""
-    return hashes.astype("<u8").tobytes()
+class RowSet(Struct, frozen=True, kw_only=True):
+    """Rows, known by the hashes of some of their columns."""
+
+    columns: list[str]
+    """By which the rows are told apart: a key, or all that a model takes."""
+    hashes: bytes
+    """Sorted, eight little-endian bytes each."""
+
+    def array(self) -> npt.NDArray[np.uint64]:
+        """Return the hashes as an array (m,)."""
+        return np.frombuffer(self.hashes, dtype="<u8").astype(np.uint64)
 
 
-def from_bytes(data: bytes) -> npt.NDArray[np.uint64]:
-    """Return the hashes that `to_bytes` wrote; raises Invalid for anything else."""
-    if len(data) % HASH_BYTES:
-        raise Invalid(f"{len(data)} bytes are not a whole number of row hashes")
-    return np.frombuffer(data, dtype="<u8").astype(np.uint64)
+def row_set(frame: pl.DataFrame, columns: Sequence[str]) -> RowSet:
+    """Return the rows of `frame` as a set known by `columns`."""
+    hashes = row_hashes(frame, columns)
+    return RowSet(columns=sorted(columns), hashes=hashes.astype("<u8").tobytes())
+
+
+def encode_row_set(rows: RowSet) -> bytes:
+    """Return the set as bytes to be stored."""
+    return msgspec.msgpack.encode(rows)
+
+
+def decode_row_set(data: bytes) -> RowSet:
+    """Return the set that `encode_row_set` wrote; raises Corrupt for anything else."""
+    try:
+        rows = msgspec.msgpack.decode(data, type=RowSet)
+    except msgspec.MsgspecError as error:
+        raise Corrupt("these bytes are no set of rows", why=str(error)) from error
+    if len(rows.hashes) % HASH_BYTES:
+        raise Corrupt(f"{len(rows.hashes)} bytes are not a whole number of row hashes")
+    return rows
 
 
 def count_shared(first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64]) -> int:

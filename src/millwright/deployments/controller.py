@@ -99,9 +99,10 @@ class Deployments:
             if not added:
                 if [one.digest for one in row.variants] == [version.digest]:
                     return row.deployment()
+                ref = f"{version.name}@v{version.version}"
                 raise Conflict(
                     f"deployment {name} answers with another version already",
-                    fix=f"roll it out: mill deploy promote {name} {version.name}@v{version.version}",  # noqa: E501
+                    fix=f"roll it out: mill deploy promote {name} {ref}",
                 )
             tables.raise_plan_revision(tx)
             detail = DeploymentCreated(

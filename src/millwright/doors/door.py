@@ -38,21 +38,80 @@ NOUNS: dict[str, type] = {
 class Door(Protocol):
     """A way into one project of one home, as one actor."""
 
-    access: Access
-    alerts: Alerts
-    artifacts: Artifacts
-    audit: Audit
-    data: Data
-    decisions: Decisions
-    deployments: Deployments
-    gates: Gates
-    jobs: Jobs
-    labels: Labels
-    models: Models
-    monitors: Monitors
-    rules: Rules
-    runs: Runs
-    serving: Serving
+    @property
+    def access(self) -> Access:
+        """People, service accounts, projects and tokens."""
+        ...
+
+    @property
+    def alerts(self) -> Alerts:
+        """What monitors found."""
+        ...
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Stored bytes."""
+        ...
+
+    @property
+    def audit(self) -> Audit:
+        """The journal."""
+        ...
+
+    @property
+    def data(self) -> Data:
+        """Datasets."""
+        ...
+
+    @property
+    def decisions(self) -> Decisions:
+        """Single decisions."""
+        ...
+
+    @property
+    def deployments(self) -> Deployments:
+        """Deployments and rollouts."""
+        ...
+
+    @property
+    def gates(self) -> Gates:
+        """Verdicts."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """Durable work, and the state of the whole."""
+        ...
+
+    @property
+    def labels(self) -> Labels:
+        """Ground truth."""
+        ...
+
+    @property
+    def models(self) -> Models:
+        """The registry."""
+        ...
+
+    @property
+    def monitors(self) -> Monitors:
+        """Watchers of deployments."""
+        ...
+
+    @property
+    def rules(self) -> Rules:
+        """What happens by itself."""
+        ...
+
+    @property
+    def runs(self) -> Runs:
+        """What was executed."""
+        ...
+
+    @property
+    def serving(self) -> Serving:
+        """What serving processes ask and tell."""
+        ...
 
     def close(self) -> None:
         """Let go of what the door holds open."""

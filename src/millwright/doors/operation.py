@@ -15,6 +15,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, TypeAlias, TypeVar, cast, get_type_hints
 
 from millwright.records.access import Permission
@@ -79,7 +80,8 @@ def operation(method: Method, path: str, *, needs: Permission) -> Callable[[F], 
     return attach
 
 
-def operations_of(noun: str, door: type) -> list[BoundOperation]:
+@cache
+def operations_of(noun: str, door: type) -> tuple[BoundOperation, ...]:
     """Return every operation that the Protocol `door` declares, in the order it does."""
     found: list[BoundOperation] = []
     for name, function in vars(door).items():
@@ -93,4 +95,4 @@ def operations_of(noun: str, door: type) -> list[BoundOperation]:
         )
         summary = (inspect.getdoc(function) or "").partition("\n")[0]
         found.append(BoundOperation(noun, name, declared, arguments, hints["return"], summary))
-    return found
+    return tuple(found)

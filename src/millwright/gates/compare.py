@@ -16,7 +16,7 @@ import numpy.typing as npt
 from millwright.core.errors import Invalid
 from millwright.core.refs import did_you_mean
 from millwright.stats.intervals import Interval, Sample, mean_interval, wilson
-from millwright.stats.metrics import auc, hits, log_losses, squared_errors
+from millwright.stats.metrics import auc, log_losses, squared_errors
 from millwright.stats.significance import PairedDifference, bootstrap_auc, bootstrap_mean, delong
 
 Floats = npt.NDArray[np.float64]
@@ -43,7 +43,7 @@ class Truth:
 
 
 def _hit(answers: Answers, truth: Truth) -> Floats:
-    return hits(answers.prediction, truth.label)
+    return (answers.prediction == truth.label).astype(np.float64)
 
 
 def _minus_log_loss(answers: Answers, truth: Truth) -> Floats:

@@ -9,13 +9,16 @@ new `KIND_VERSION` and a way to read the old one (`journal.log.UPCASTS`).
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from msgspec import Struct
 
 from millwright.core.ids import ActorId, EventId, ProjectId, RequestId
 
-JsonValue: TypeAlias = "str | int | float | bool | None | list[JsonValue] | dict[str, JsonValue]"
+if TYPE_CHECKING:
+    JsonValue: TypeAlias = "str | int | float | bool | None | list[JsonValue] | dict[str, JsonValue]"
+else:
+    JsonValue = Any  # msgspec cannot decode into a type that names itself.
 
 
 class Act(Struct, frozen=True, kw_only=True):

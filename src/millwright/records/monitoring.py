@@ -21,6 +21,8 @@ class MonitorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Smallest total-variation distance that matters; less raises no alarm, however certain."""
     min_rows: int = 100
     """Rows a window needs before it is judged."""
+    window_rows: int = 2000
+    """Rows after which a window is closed and the next one begins."""
     accuracy_floor: float | None = None
     """Alarm when the accuracy on labelled decisions is certainly below this."""
 
@@ -63,6 +65,10 @@ class DriftReport(Struct, frozen=True, kw_only=True):
     """Evidence a column needs at this look."""
     digest: Digest
     """Over the verdict and its figures; never over ids and times."""
+    window: int = 1
+    """Counts the windows held against this version's training profile."""
+    independent_rows: int = 0
+    """How many independent rows these are worth: fewer where the same rows come again."""
 
 
 class Performance(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from millwright.core.clock import Clock
 from millwright.core.digest import Digest, digest_bytes
 from millwright.core.errors import Conflict, Invalid, NotFound
 from millwright.core.ids import RunId, bounds, new_id
-from millwright.core.refs import check_name, did_you_mean
+from millwright.core.refs import LATEST, check_name, did_you_mean
 from millwright.journal.log import Journal
 from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.tables import runs as tables
@@ -120,7 +120,7 @@ class Runs:
         return run
 
     def log_params(self, act: Act, run: RunId, params: Mapping[str, str]) -> None:
-        """Record parameters of a running run; raises Conflict when one has another value already."""
+        """Record parameters of a running run; raises Conflict when one has another value."""
         _check_texts("parameter", params)
         with self._database.write() as tx:
             row = self._running(tx, act.project_key, run)
@@ -215,20 +215,6 @@ class Runs:
         Raises NotFound when there is none and Invalid when a prefix fits several.
         """
         with self._database.read() as tx:
-            if ref == "latest":
-                rows = tables.list_runs(
-                    tx,
-                    project=project_key,
-                    experiment_pk=None,
-                    pipeline=None,
-                    kind=None,
-                    parent=None,
-                    before_pk=None,
-                    limit=1,
-                )
-                if not rows:
-                    raise NotFound("there are no runs yet", fix="start one with `mill run`")
-                return _complete(tx, rows)[0]
             return _complete(tx, [self._row(tx, project_key, ref)])[0]
 
     def list_page(
@@ -283,6 +269,8 @@ class Runs:
             return tables.list_experiments(tx, project=project_key)
 
     def _row(self, tx: Reader, project_key: int, ref: str) -> tables.RunRow:
+        if ref == LATEST:
+            return _newest(tx, project_key)
         low, high = bounds(ref, "run")
         found = tables.find_runs_by_id(tx, project=project_key, low=low, high=high)
         if len(found) == 1:
@@ -299,6 +287,22 @@ class Runs:
                 fix="start another run",
             )
         return row
+
+
+def _newest(tx: Reader, project_key: int) -> tables.RunRow:
+    found = tables.list_runs(
+        tx,
+        project=project_key,
+        experiment_pk=None,
+        pipeline=None,
+        kind=None,
+        parent=None,
+        before_pk=None,
+        limit=1,
+    )
+    if not found:
+        raise NotFound("there are no runs yet", fix="start one with `mill run`")
+    return found[0]
 
 
 def _complete(tx: Reader, rows: list[tables.RunRow]) -> list[Run]:

@@ -1,0 +1,141 @@
+"""What jobs do: each kind is one handler, which calls one operation of a room below.
+
+Arguments are parsed into a struct before anything happens. A handler may be run again after a
+crash: every operation it calls is idempotent or memoised as a step of its job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from millwright.core.errors import Invalid, NeedsApproval
+from millwright.core.ids import RunId
+from millwright.gates.judge import Judge
+from millwright.governance.promotions import Promotions
+from millwright.jobs.leases import Lease
+from millwright.jobs.worker import Handler
+from millwright.records.deployments import RolloutPlan
+from millwright.records.events import Act, JsonValue
+
+A = TypeVar("A", bound=Struct)
+
+
+class RunPipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`pipeline.run`: execute a pipeline of the project's folder."""
+
+    pipeline: str
+    """`FILE.py:NAME`, the file below the project's folder."""
+    params: dict[str, JsonValue] = {}
+
+
+class CheckGate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`gate.check`: judge a model version."""
+
+    model: str
+    dataset: str
+    target: str
+    baseline: str | None = None
+    spec: str | None = None
+
+
+class RollOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`deployment.roll_out`: begin to let a model version in."""
+
+    deployment: str
+    model: str
+    plan: RolloutPlan | None = None
+
+
+class CollectLabels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`labels.collect`: make a dataset version of earlier rows and labelled decisions."""
+
+    deployment: str
+    dataset: str
+    base: str
+    """The dataset version whose rows come first, and whose columns count."""
+    target: str
+    key: str
+    """Column that keeps the rows of one case together; decisions fill it with their case."""
+    since_alert: str | None = None
+    min_labels: int = 50
+
+
+class PipelineRunner(Protocol):
+    """Executes a pipeline; filled by the workspace, which knows how to make a host."""
+
+    def __call__(self, act: Act, pipeline: str, params: dict[str, JsonValue]) -> RunId:
+        """Return the run's id; raises Failed when a step failed."""
+        ...
+
+
+class Collector(Protocol):
+    """Makes a dataset version of labelled decisions; filled by the workspace."""
+
+    def __call__(self, act: Act, args: CollectLabels) -> str:
+        """Return the new version's reference; Conflict when too few labels have arrived."""
+        ...
+
+
+def handlers(
+    *,
+    judge: Judge,
+    promotions: Promotions,
+    run_pipeline: PipelineRunner,
+    collect: Collector,
+) -> dict[str, Handler]:
+    """Return kind -> handler for every job a rule or a person may ask for."""
+
+    def do_pipeline(lease: Lease, args: RunPipeline) -> object:
+        return {"run": run_pipeline(lease.act, args.pipeline, args.params)}
+
+    def do_gate(lease: Lease, args: CheckGate) -> object:
+        # Memoised: a verdict that was recorded before a crash is not recorded twice.
+        report = lease.step(
+            "verdict",
+            lambda: judge.check(
+                lease.act,
+                args.model,
+                dataset=args.dataset,
+                target=args.target,
+                baseline=args.baseline,
+                spec=args.spec,
+            ),
+        )
+        return msgspec.to_builtins(report)
+
+    def do_rollout(lease: Lease, args: RollOut) -> object:
+        try:
+            rollout = promotions.roll_out(lease.act, args.deployment, args.model, args.plan)
+        except NeedsApproval as waiting:
+            # Not a failure: the request is recorded, and the approval's own event goes on.
+            return {"waits": waiting.what}
+        return {"rollout": rollout.id}
+
+    def do_collect(lease: Lease, args: CollectLabels) -> object:
+        return {"dataset": collect(lease.act, args)}
+
+    return {
+        "pipeline.run": _parsed(RunPipeline, do_pipeline),
+        "gate.check": _parsed(CheckGate, do_gate),
+        "deployment.roll_out": _parsed(RollOut, do_rollout),
+        "labels.collect": _parsed(CollectLabels, do_collect),
+    }
+
+
+def _parsed(shape: type[A], do: Callable[[Lease, A], object]) -> Handler:
+    def handle(lease: Lease) -> object:
+        try:
+            args = msgspec.convert(lease.job.args, shape)
+        except msgspec.ValidationError as error:
+            raise Invalid(
+                f"the job {lease.job.kind} cannot be done with what it was given",
+                why=str(error),
+                fix=f"it takes: {', '.join(shape.__struct_fields__)}",
+            ) from error
+        return do(lease, args)
+
+    return handle

@@ -1,0 +1,140 @@
+"""Settings, read once: the command line beats the environment, which beats `millwright.toml`.
+
+An unknown key is an error that names the nearest known one, since a setting that is silently
+not read is worse than none.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import msgspec
+from msgspec import Struct
+
+from millwright.core.errors import Invalid
+from millwright.core.refs import check_name, did_you_mean
+from millwright.governance.policy import Policy
+
+FILE_NAME = "millwright.toml"
+ENV_PREFIX = "MILLWRIGHT_"
+HOME_FOLDER = ".millwright"
+
+
+class PolicySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `[policy]`."""
+
+    protected_aliases: tuple[str, ...] = ("champion",)
+    needs_gate: bool = True
+    approval_days: float = 14.0
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole of `millwright.toml`; every key may be left out."""
+
+    project: str = "default"
+    home: str = HOME_FOLDER
+    database: str | None = None
+    """`postgresql://…`; by default a SQLite file in the home."""
+    url: str | None = None
+    """Work on the server there instead of a home on this machine."""
+    policy: PolicySettings = PolicySettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a process works with."""
+
+    root: Path
+    """The project's folder: where `millwright.toml` lies, or the working folder."""
+    home: Path
+    database: str | None
+    url: str | None
+    token: str | None
+    project: str
+    actor: str | None
+    """As whom to act through the embedded door; None stands for the user of the system."""
+    policy: Policy
+
+
+def load_config(
+    *,
+    environment: Mapping[str, str],
+    folder: Path,
+    home: Path | None = None,
+    url: str | None = None,
+    project: str | None = None,
+    actor: str | None = None,
+) -> Config:
+    """Return the settings that hold in `folder`, with what was given by hand on top.
+
+    Raises Invalid, naming the file and key, for a file that cannot be read, an unknown key or
+    a value of the wrong kind.
+    """
+    path = find_file(folder)
+    root = folder if path is None else path.parent
+    settings = Settings() if path is None else read_settings(path)
+    environment = {
+        key.removeprefix(ENV_PREFIX).lower(): value
+        for key, value in environment.items()
+        if key.startswith(ENV_PREFIX) and value
+    }
+    chosen_home = home or (Path(environment["home"]) if "home" in environment else None)
+    # A home named by hand is worked on directly, whatever server the file names.
+    named_url = url or environment.get("url")
+    return Config(
+        root=root.absolute(),
+        home=(chosen_home or root / settings.home).absolute(),
+        database=environment.get("database", settings.database),
+        url=named_url or (None if chosen_home else settings.url),
+        token=environment.get("token"),
+        project=check_name(project or environment.get("project") or settings.project, "project"),
+        actor=actor or environment.get("actor"),
+        policy=Policy(
+            protected=frozenset(settings.policy.protected_aliases),
+            needs_gate=settings.policy.needs_gate,
+            approval_days=settings.policy.approval_days,
+        ),
+    )
+
+
+def find_file(folder: Path) -> Path | None:
+    """Return the nearest `millwright.toml` in `folder` or above it, or None."""
+    for place in (folder.absolute(), *folder.absolute().parents):
+        if (place / FILE_NAME).is_file():
+            return place / FILE_NAME
+    return None
+
+
+def read_settings(path: Path) -> Settings:
+    """Return what a `millwright.toml` says; raises Invalid naming what cannot be read."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"{path} is not readable TOML", why=str(error)) from error
+    except OSError as error:
+        raise Invalid(f"{path} cannot be read", why=error.strerror or str(error)) from error
+    _refuse_unknown(path, raw, Settings, "")
+    policy: object = raw.get("policy")
+    if isinstance(policy, dict):
+        _refuse_unknown(path, cast("dict[str, object]", policy), PolicySettings, "policy.")
+    try:
+        return msgspec.convert(raw, Settings)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{path} has a value of the wrong kind", why=str(error)) from error
+
+
+def _refuse_unknown(
+    path: Path, raw: Mapping[str, object], shape: type[Struct], prefix: str
+) -> None:
+    for key in raw:
+        if key not in shape.__struct_fields__:
+            known = shape.__struct_fields__
+            raise Invalid(
+                f"{path} has the unknown key {prefix + key!r}",
+                why=f"known: {', '.join(prefix + name for name in known)}",
+                fix=did_you_mean(key, known),
+            )

@@ -1,0 +1,59 @@
+"""The one place where a permission is asked, for every door.
+
+Each noun's service is wrapped: a call is let through only when the door's Protocol declares
+the method as an operation and the principal may do what it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from millwright.access.permissions import Principal, require
+from millwright.doors.operation import BoundOperation, operations_of
+
+T = TypeVar("T")
+
+
+class Guarded:
+    """Stands before a service; looks like the Protocol it was made for, and is nothing more."""
+
+    def __init__(
+        self,
+        service: object,
+        operations: dict[str, BoundOperation],
+        principal: Principal,
+        project_key: int,
+        project: str,
+    ) -> None:
+        self._service = service
+        self._operations = operations
+        self._principal = principal
+        self._project_key = project_key
+        self._project = project
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        operation = self._operations.get(name)
+        if operation is None:
+            raise AttributeError(name)
+
+        def call(**arguments: Any) -> Any:
+            require(
+                self._principal,
+                operation.operation.needs,
+                self._project_key,
+                project=self._project,
+            )
+            return getattr(self._service, name)(**arguments)
+
+        # Whoever carries calls from elsewhere reads arguments by these.
+        call.__annotations__ = {one.name: one.type for one in operation.arguments}
+        return call
+
+
+def guard(
+    door: type[T], noun: str, service: T, *, principal: Principal, project_key: int, project: str
+) -> T:
+    """Return `service` behind the permission check of the Protocol `door`."""
+    operations = {bound.name: bound for bound in operations_of(noun, door)}
+    return cast("T", Guarded(service, operations, principal, project_key, project))

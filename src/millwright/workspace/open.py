@@ -1,0 +1,574 @@
+"""Opens a home: the one place that knows every room and ties them together.
+
+A home is a folder with a database (or the address of one), stored artifacts and keys. Any
+number of processes may open it at once; nothing here runs by itself.
+
+Rooms are imported when they are first asked for: a command that reads two numbers must not
+wait for a data-frame library.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from millwright.access.actors import Directory
+from millwright.access.grants import Grants
+from millwright.access.permissions import Principal
+from millwright.access.projects import DEFAULT_PROJECT, Projects
+from millwright.core.clock import Clock, SystemClock
+from millwright.core.errors import Conflict, Denied, Invalid, NotFound
+from millwright.core.ids import ActorId, EventId, HomeId, ProjectId, RequestId, RunId, new_id
+from millwright.core.version import VERSION
+from millwright.doors.access import Access
+from millwright.doors.artifacts import Artifacts
+from millwright.doors.audit import Audit, Proof
+from millwright.doors.data import Data
+from millwright.doors.deployments import Deployments as DeploymentsDoor
+from millwright.doors.deployments import Serving
+from millwright.doors.jobs import Jobs as JobsDoor
+from millwright.doors.models import Gates
+from millwright.doors.models import Models as ModelsDoor
+from millwright.doors.runs import Runs as RunsDoor
+from millwright.governance.policy import Policy
+from millwright.journal.checkpoints import SigningKey
+from millwright.journal.log import Journal
+from millwright.journal.verify import Verification, verify
+from millwright.metadata.database import Database, Writer
+from millwright.metadata.migrations.upgrade import upgrade
+from millwright.metadata.tables import home as home_tables
+from millwright.metadata.tables import pipelines as pipeline_tables
+from millwright.metadata.tables.models import VersionRow
+from millwright.records.access import Actor, Permission, Role
+from millwright.records.events import AccessDenied, Act, HomeCreated, Subject
+from millwright.records.models import ModelVersion
+from millwright.records.pipelines import PipelineRun
+from millwright.workspace import services
+from millwright.workspace.config import Config
+from millwright.workspace.guard import guard
+from millwright.workspace.session import Session
+
+if TYPE_CHECKING:
+    from millwright.access.tokens import Tokens
+    from millwright.artifacts.store import ArtifactStore
+    from millwright.data.versions import Datasets
+    from millwright.deployments.controller import Deployments
+    from millwright.deployments.intake import Intake
+    from millwright.gates.judge import Judge
+    from millwright.governance.approvals import Approvals
+    from millwright.governance.promotions import Promotions
+    from millwright.jobs.queue import Jobs
+    from millwright.registry.aliases import Aliases
+    from millwright.registry.models import Models
+    from millwright.registry.packages import Packages
+    from millwright.tracking.runs import Runs
+
+DATABASE_FILE = "millwright.db"
+ARTIFACTS_FOLDER = "artifacts"
+KEYS_FOLDER = "keys"
+RUN_FOLDER = "run"
+CACHE_FOLDER = "cache"
+LOCAL_BACKEND = "local"
+PLAN_POLL_S = 0.1
+NO_PROJECT = ProjectId("")
+
+T = TypeVar("T")
+
+
+class Home:
+    """An open home, and its rooms; rooms are made when they are first asked for."""
+
+    def __init__(
+        self,
+        path: Path,
+        database: Database,
+        *,
+        home_id: HomeId,
+        key: SigningKey,
+        policy: Policy,
+        clock: Clock,
+    ) -> None:
+        self.path = path
+        self.database = database
+        self.id = home_id
+        self.version = VERSION
+        self.clock = clock
+        self.policy = policy
+        self._key = key
+        self.origin = f"millwright/{home_id}"
+        self.journal = Journal(database, key, clock, origin=self.origin)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        database: str | None = None,
+        policy: Policy | None = None,
+        clock: Clock | None = None,
+    ) -> Home:
+        """Make a home in the folder `path`, or open the one that is there.
+
+        Its first actor is the user of this machine, an admin. Raises Denied when the folder
+        cannot be written, and what opening raises.
+        """
+        try:
+            for folder in (path, path / ARTIFACTS_FOLDER, path / RUN_FOLDER):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Denied(
+                f"no home can be made in {path}",
+                why=error.strerror or str(error),
+                fix="name a folder you may write to with --home",
+            ) from error
+        store = Database.at(database or str(path / DATABASE_FILE))
+        upgrade(store)
+        clock = clock or SystemClock()
+        key = SigningKey.load_or_create(path / KEYS_FOLDER)
+        with store.write() as tx:
+            found = home_tables.find_home(tx)
+            if found is None:
+                found = HomeId(new_id("hom"))
+                home_tables.insert_home(tx, home_id=found, now_us=clock.now_us())
+                made = cls(
+                    path, store, home_id=found, key=key, policy=policy or Policy(), clock=clock
+                )
+                made.record_creation(tx)
+                return made
+        return cls(path, store, home_id=found, key=key, policy=policy or Policy(), clock=clock)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        database: str | None = None,
+        policy: Policy | None = None,
+        clock: Clock | None = None,
+    ) -> Home:
+        """Open the home in the folder `path`.
+
+        Raises NotFound when there is none, Unsupported for one made by newer code, and
+        Unreachable, Denied or Corrupt when its database cannot be used.
+        """
+        if not (path / KEYS_FOLDER).is_dir() or not (database or (path / DATABASE_FILE).is_file()):
+            raise NotFound(
+                f"there is no home in {path}",
+                why="it has no database and no keys",
+                fix="make one: mill init",
+            )
+        store = Database.at(database or str(path / DATABASE_FILE))
+        upgrade(store)
+        with store.read() as tx:
+            found = home_tables.find_home(tx)
+        if found is None:
+            raise NotFound(f"the home in {path} was never finished", fix="finish it: mill init")
+        return cls(
+            path,
+            store,
+            home_id=found,
+            key=SigningKey.load(path / KEYS_FOLDER),
+            policy=policy or Policy(),
+            clock=clock or SystemClock(),
+        )
+
+    def close(self) -> None:
+        """Sign the journal as it stands and let go of the database."""
+        self.journal.close()
+        self.database.close()
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        """The store of immutable things."""
+        from millwright.artifacts.backend import load_backend
+        from millwright.artifacts.store import ArtifactStore
+
+        return ArtifactStore(load_backend(LOCAL_BACKEND, str(self.path / ARTIFACTS_FOLDER)))
+
+    @cached_property
+    def directory(self) -> Directory:
+        """People, service accounts and rules."""
+        return Directory(self.database, self.journal, self.clock)
+
+    @cached_property
+    def projects(self) -> Projects:
+        """The projects of the home."""
+        return Projects(self.database, self.journal, self.clock)
+
+    @cached_property
+    def grants(self) -> Grants:
+        """Who holds which role where."""
+        return Grants(self.database, self.journal, self.clock)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Credentials for the server."""
+        from millwright.access.tokens import Tokens
+
+        return Tokens(self.database, self.journal, self.clock)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Durable work."""
+        from millwright.jobs.queue import Jobs
+
+        return Jobs(self.database, self.clock)
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Datasets and their versions."""
+        from millwright.data.versions import Datasets
+
+        return Datasets(self.database, self.artifacts, self.journal, self.clock)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """What was executed."""
+        from millwright.tracking.runs import Runs
+
+        return Runs(self.database, self.journal, self.clock)
+
+    @cached_property
+    def models(self) -> Models:
+        """Models and their versions."""
+        from millwright.registry.models import Models
+
+        return Models(self.database, self.artifacts, self.journal, self.clock)
+
+    @cached_property
+    def packages(self) -> Packages:
+        """Model packages at hand on this machine."""
+        from millwright.registry.packages import Packages
+
+        return Packages(self.artifacts, self.path / CACHE_FOLDER / "packages")
+
+    @cached_property
+    def aliases(self) -> Aliases:
+        """The aliases of models; a protected one asks the policy before it moves."""
+        from millwright.registry.aliases import Aliases
+
+        def ask_policy(tx: Writer, act: Act, version: ModelVersion, alias: str) -> None:
+            self.promotions.guard(tx, act, version, alias)  # made when first asked: they need us
+
+        return Aliases(
+            self.database,
+            self.journal,
+            self.clock,
+            guard=ask_policy,
+        )
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """What waits for somebody else's yes."""
+        from millwright.governance.approvals import Approvals
+
+        return Approvals(self.database, self.journal, self.clock, self.policy)
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Gates."""
+        from millwright.gates.judge import Judge
+
+        return Judge(
+            self.database,
+            self.artifacts,
+            self.journal,
+            self.clock,
+            datasets=self.datasets,
+            packages=self.packages,
+            runs=self.runs,
+        )
+
+    @cached_property
+    def deployments(self) -> Deployments:
+        """Who answers requests."""
+        from millwright.deployments.controller import Deployments
+
+        def move_champion(tx: Writer, act: Act, version: VersionRow) -> None:
+            self.promotions.finish_rollout(tx, act, version)
+
+        return Deployments(
+            self.database,
+            self.artifacts,
+            self.journal,
+            self.clock,
+            on_promoted=move_champion,
+        )
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Where serving processes send what they captured."""
+        from millwright.deployments.intake import Intake
+
+        return Intake(self.database, self.artifacts, self.journal, self.clock)
+
+    @cached_property
+    def promotions(self) -> Promotions:
+        """The way by which a version comes to answer."""
+        from millwright.governance.promotions import Promotions
+
+        return Promotions(
+            self.database,
+            self.policy,
+            aliases=self.aliases,
+            approvals=self.approvals,
+            deployments=self.deployments,
+        )
+
+    def record_creation(self, writer: Writer) -> None:
+        """Write the first project, person and events of a new home, in its first transaction."""
+        me = ActorId(new_id("act"))
+        act = Act(actor=me, project=NO_PROJECT, project_key=0, reason="the home was made")
+        project = self.projects.create(DEFAULT_PROJECT, act=act, tx=writer)
+        act = Act(actor=me, project=project.id, project_key=project.key, reason=act.reason)
+        detail = HomeCreated(
+            reason=act.reason,
+            home=self.id,
+            version=VERSION,
+            key=self._key.verifier(self.origin).text(),
+        )
+        self.journal.append(writer, act, detail, [Subject(kind="home", id=self.id)])
+        name = system_user()
+        self.directory.create_person(name, act=act, actor_id=me, tx=writer)
+        self.grants.grant_role(name, Role.ADMIN, act=act, project=None, tx=writer)
+
+    def session(
+        self,
+        principal: Principal,
+        project: str,
+        *,
+        request: RequestId | None = None,
+        cause: EventId | None = None,
+    ) -> Session:
+        """Return `principal` at work in `project`; raises NotFound for an unknown one."""
+        found = self.projects.get(project)
+        return Session(
+            principal=principal,
+            project=found.id,
+            project_name=found.name,
+            key=found.key,
+            request=request,
+            cause=cause,
+        )
+
+    def principal(self, actor: str | None = None) -> Principal:
+        """Return the principal for an actor, or for the user of this machine.
+
+        Who can open the home's files is who he says he is. Raises NotFound and Denied.
+        """
+        return self.grants.principal_of(actor or system_user())
+
+    def authenticate(self, secret: str) -> Principal:
+        """Return whose token `secret` is; raises Unauthenticated."""
+        return self.tokens.authenticate(secret)
+
+    def local_principal(self) -> Principal:
+        """Return the user of this machine."""
+        return self.principal()
+
+    def note_denial(
+        self,
+        principal: Principal,
+        permission: Permission,
+        project: str,
+        *,
+        path: str,
+        request: RequestId | None = None,
+    ) -> None:
+        """Journal that somebody known tried what he may not do."""
+        act = self.session(principal, project, request=request).act()
+        detail = AccessDenied(permission=permission.value, path=path)
+        with self.database.write() as tx:
+            self.journal.append(tx, act, detail, [Subject(kind="actor", id=principal.actor)])
+
+    def project_key(self, name: str) -> int:
+        """Return the integer key of a project; raises NotFound."""
+        return self.projects.get(name).key
+
+    def door(
+        self, principal: Principal, project: str, *, request: RequestId | None = None
+    ) -> Workspace:
+        """Return a door for `principal` into `project`; closing it leaves the home open."""
+        return Workspace(self, self.session(principal, project, request=request))
+
+    def version_row(self, project_key: int, ref: str) -> VersionRow:
+        """Return the row of a model version; raises NotFound."""
+        from millwright.registry.models import find_version
+
+        with self.database.read() as tx:
+            return find_version(tx, project_key, ref)
+
+    def pipeline_run(self, project_key: int, run: RunId) -> PipelineRun:
+        """Return the steps of a pipeline's run; raises NotFound for a run of another kind."""
+        with self.database.read() as tx:
+            found = pipeline_tables.read_pipeline_run(tx, project=project_key, run=run)
+        if found is None:
+            raise NotFound(f"{run} is not the run of a pipeline, so it has no steps")
+        return found
+
+    def plan_revision(self) -> int:
+        """Return the common revision of all deployment plans."""
+        return self.deployments.plan_revision()
+
+    def wait_for_plans(self, after: int, wait_s: float) -> None:
+        """Return when the plans' revision is above `after`, or after `wait_s` seconds."""
+        deadline = self.clock.monotonic_s() + wait_s
+        while self.plan_revision() <= after and self.clock.monotonic_s() < deadline:
+            self.clock.sleep(PLAN_POLL_S)
+
+    def prove(self, event: EventId) -> Proof:
+        """Return the proof that an event stands in the journal, up to a signed checkpoint."""
+        place = self.journal.place_of(event)
+        note = self.journal.checkpoint()
+        size = int(note.split("\n")[1])
+        if place >= size:
+            raise Conflict(f"{event} is not yet under a checkpoint", fix="try again")
+        found = self.journal.prove(event, size)
+        return Proof(
+            event=event,
+            index=found.index,
+            size=found.size,
+            leaf=found.leaf.hex(),
+            path=[step.hex() for step in found.path],
+            root=found.root.hex(),
+            checkpoint=note,
+        )
+
+    def verify(self, against: str | None = None) -> Verification:
+        """Check the whole journal, also against a checkpoint kept outside."""
+        self.journal.settle()
+        return verify(self.database, self._key.verifier(self.origin), against=against)
+
+    def create_actor(
+        self, session: Session, *, name: str, kind: str, role: str | None, reason: str
+    ) -> Actor:
+        """Make a person or a service account with a role in the session's project."""
+        makers = {
+            "person": self.directory.create_person,
+            "service": self.directory.create_service,
+            "rule": self.directory.create_rule,
+        }
+        if kind not in makers:
+            raise Invalid(f"{kind!r} is no kind of actor", why=f"there are: {', '.join(makers)}")
+        act = session.act(reason)
+        with self.database.write() as tx:
+            actor = makers[kind](name, act=act, tx=tx)
+            if role is not None:
+                self.grants.grant_role(
+                    actor.id, parse_role(role), act=act, project=session.project_name, tx=tx
+                )
+        return actor
+
+
+class Workspace:
+    """The embedded door to one project of a home; fills `doors.door.Door`."""
+
+    def __init__(self, home: Home, session: Session, *, owns_home: bool = False) -> None:
+        self.home = home
+        self.session = session
+        self._owns_home = owns_home
+
+    @classmethod
+    def open(cls, config: Config, *, create: bool = False) -> Workspace:
+        """Open the home that `config` names, making it with `create` when there is none."""
+        opening = Home.create if create else Home.open
+        home = opening(config.home, database=config.database, policy=config.policy)
+        try:
+            session = home.session(home.principal(config.actor), config.project)
+        except BaseException:
+            home.close()
+            raise
+        return cls(home, session, owns_home=True)
+
+    def close(self) -> None:
+        """Let go of the home, when this door opened it."""
+        if self._owns_home:
+            self.home.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """Stored bytes."""
+        return services.Artifacts(self.home, self.session)
+
+    @cached_property
+    def access(self) -> Access:
+        """People, service accounts, projects and tokens."""
+        return self._guard(Access, "access", services.Access(self.home, self.session))
+
+    @cached_property
+    def audit(self) -> Audit:
+        """The journal."""
+        return self._guard(Audit, "audit", services.Audit(self.home, self.session))
+
+    @cached_property
+    def data(self) -> Data:
+        """Datasets."""
+        return self._guard(Data, "data", services.Data(self.home, self.session))
+
+    @cached_property
+    def deployments(self) -> DeploymentsDoor:
+        """Deployments and rollouts."""
+        service = services.Deployments(self.home, self.session)
+        return self._guard(DeploymentsDoor, "deployments", service)
+
+    @cached_property
+    def gates(self) -> Gates:
+        """Verdicts."""
+        return self._guard(Gates, "gates", services.Gates(self.home, self.session))
+
+    @cached_property
+    def jobs(self) -> JobsDoor:
+        """Durable work, and the state of the whole."""
+        return self._guard(JobsDoor, "jobs", services.Jobs(self.home, self.session))
+
+    @cached_property
+    def models(self) -> ModelsDoor:
+        """The registry."""
+        return self._guard(ModelsDoor, "models", services.Models(self.home, self.session))
+
+    @cached_property
+    def runs(self) -> RunsDoor:
+        """What was executed."""
+        return self._guard(RunsDoor, "runs", services.Runs(self.home, self.session))
+
+    @cached_property
+    def serving(self) -> Serving:
+        """What serving processes ask and tell."""
+        return self._guard(Serving, "serving", services.Serving(self.home, self.session))
+
+    def _guard(self, door: type[T], noun: str, service: T) -> T:
+        return guard(
+            door,
+            noun,
+            service,
+            principal=self.session.principal,
+            project_key=self.session.key,
+            project=self.session.project_name,
+        )
+
+
+def parse_role(text: str) -> Role:
+    """Return the role called `text`; raises Invalid naming them all."""
+    try:
+        return Role(text)
+    except ValueError as error:
+        raise Invalid(f"no role called {text!r}", why=f"there are: {', '.join(Role)}") from error
+
+
+def system_user() -> str:
+    """Return a name for the user of this machine, in the letters a name may have."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"user{os.getuid()}" if hasattr(os, "getuid") else "local"
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name).lstrip("_.-") or "local"

@@ -1,0 +1,454 @@
+"""The embedded door's services: each turns an operation into one call of its room.
+
+Nothing is decided here; what a door promises is kept by the rooms below.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from millwright.artifacts.trees import fetch_tree, put_tree
+from millwright.core.digest import Digest
+from millwright.core.ids import EventId, JobId, RunId, TokenId, noun_of
+from millwright.doors.audit import Place, Proof, Verification
+from millwright.doors.deployments import LabelsTaken
+from millwright.doors.jobs import Status
+from millwright.doors.models import ModelHistory
+from millwright.doors.runs import RunPage
+from millwright.metadata.tables import gates as gate_tables
+from millwright.metadata.tables import status as status_tables
+from millwright.records.access import Actor, NewToken, Project, Role, Token
+from millwright.records.data import Dataset, DatasetVersion, Expectation, ValidationReport
+from millwright.records.deployments import Deployment, Rollout, RolloutPlan
+from millwright.records.events import Event, JsonValue
+from millwright.records.jobs import Job, JobState
+from millwright.records.models import (
+    AliasChange,
+    Approval,
+    GateReport,
+    Model,
+    ModelVersion,
+    Risk,
+)
+from millwright.records.pipelines import PipelineRun
+from millwright.records.runs import (
+    Experiment,
+    MetricPoint,
+    Problem,
+    Run,
+    RunKind,
+    RunLink,
+    RunSource,
+    RunStatus,
+)
+from millwright.records.serving import (
+    DecisionPolicy,
+    Label,
+    Plans,
+    Segment,
+    SegmentHeader,
+)
+
+if TYPE_CHECKING:
+    from millwright.workspace.open import Home
+    from millwright.workspace.session import Session
+
+
+def subject_of(identity: str) -> tuple[str, str]:
+    """Return the kind and id under which the journal knows what has this id."""
+    return noun_of(identity).replace(" ", "_"), identity
+
+
+class Service:
+    """What all services share: the home and who is working."""
+
+    def __init__(self, home: Home, session: Session) -> None:
+        self.home = home
+        self.session = session
+
+
+class Artifacts(Service):
+    """Fills `doors.artifacts.Artifacts`."""
+
+    def put_file(self, path: Path) -> Digest:
+        return self.home.artifacts.put_file(path).digest
+
+    def put_folder(self, path: Path) -> Digest:
+        return put_tree(self.home.artifacts, path).digest
+
+    def fetch(self, digest: Digest, target: Path) -> None:
+        self.home.artifacts.fetch(digest, target)
+
+    def fetch_folder(self, digest: Digest, target: Path) -> None:
+        fetch_tree(self.home.artifacts, digest, target)
+
+
+class Data(Service):
+    """Fills `doors.data.Data`."""
+
+    def list_all(self) -> list[Dataset]:
+        return self.home.datasets.list_datasets(self.session.key)
+
+    def add(
+        self, *, name: str, digest: Digest, format: str, source: str, reason: str = ""
+    ) -> DatasetVersion:
+        act = self.session.act(reason)
+        return self.home.datasets.add_stored(
+            act, name, digest=digest, kept_as=format, source=source
+        )
+
+    def versions(self, *, name: str) -> list[DatasetVersion]:
+        return self.home.datasets.list_versions(self.session.key, name)
+
+    def show(self, *, ref: str) -> DatasetVersion:
+        return self.home.datasets.get(self.session.key, ref)
+
+    def profile(self, *, ref: str) -> dict[str, JsonValue]:
+        return dict(self.home.datasets.profile(self.session.key, ref).summary())  # pyright: ignore[reportReturnType]
+
+    def validate(
+        self, *, ref: str, expectations: list[Expectation], reason: str = ""
+    ) -> ValidationReport:
+        return self.home.datasets.validate(self.session.act(reason), ref, expectations)
+
+
+class Runs(Service):
+    """Fills `doors.runs.Runs`."""
+
+    def start(
+        self,
+        *,
+        name: str,
+        source: RunSource,
+        kind: RunKind = "script",
+        experiment: str = "Default",
+        parent: RunId | None = None,
+        reason: str = "",
+    ) -> Run:
+        act = self.session.act(reason)
+        run = self.home.runs.start(
+            act, name=name, source=source, kind=kind, experiment=experiment, parent=parent
+        )
+        return self.home.runs.get(self.session.key, run)
+
+    def log_params(self, *, run: RunId, params: dict[str, str]) -> None:
+        self.home.runs.log_params(self.session.act(), run, params)
+
+    def log_metrics(self, *, run: RunId, points: list[MetricPoint]) -> None:
+        self.home.runs.log_metrics(self.session.act(), run, points)
+
+    def set_tags(self, *, run: RunId, tags: dict[str, str]) -> None:
+        self.home.runs.set_tags(self.session.act(), run, tags)
+
+    def log_links(self, *, run: RunId, links: list[RunLink]) -> None:
+        self.home.runs.log_links(self.session.act(), run, links)
+
+    def finish(
+        self,
+        *,
+        run: RunId,
+        status: RunStatus = "finished",
+        error: Problem | None = None,
+        log_digest: Digest | None = None,
+    ) -> Run:
+        self.home.runs.finish(
+            self.session.act(), run, status=status, error=error, log_digest=log_digest
+        )
+        return self.home.runs.get(self.session.key, run)
+
+    def show(self, *, ref: str) -> Run:
+        return self.home.runs.get(self.session.key, ref)
+
+    def page(
+        self,
+        *,
+        experiment: str | None = None,
+        pipeline: str | None = None,
+        kind: RunKind | None = None,
+        parent: RunId | None = None,
+        before: RunId | None = None,
+        limit: int = 100,
+    ) -> RunPage:
+        found = self.home.runs.list_page(
+            self.session.key,
+            experiment=experiment,
+            pipeline=pipeline,
+            kind=kind,
+            parent=parent,
+            before=before,
+            limit=limit,
+        )
+        return RunPage(runs=found.runs, next_before=found.next_before)
+
+    def history(self, *, ref: str, key: str) -> list[MetricPoint]:
+        return self.home.runs.history(self.session.key, ref, key)
+
+    def steps(self, *, ref: str) -> PipelineRun:
+        run = self.home.runs.get(self.session.key, ref)
+        return self.home.pipeline_run(self.session.key, run.id)
+
+    def experiments(self) -> list[Experiment]:
+        return self.home.runs.experiments(self.session.key)
+
+
+class Models(Service):
+    """Fills `doors.models.Models`."""
+
+    def list_all(self) -> list[Model]:
+        return self.home.models.list(self.session.key)
+
+    def create(self, *, name: str, risk: Risk = "low", reason: str = "") -> Model:
+        return self.home.models.create(self.session.act(reason), name=name, risk=risk)
+
+    def register(
+        self,
+        *,
+        name: str,
+        package_digest: Digest,
+        run: RunId | None = None,
+        profile_digest: Digest | None = None,
+        reason: str = "",
+    ) -> ModelVersion:
+        return self.home.models.register(
+            self.session.act(reason),
+            name=name,
+            package_digest=package_digest,
+            run=run,
+            profile_digest=profile_digest,
+        )
+
+    def show(self, *, ref: str) -> ModelVersion:
+        return self.home.models.get(self.session.key, ref)
+
+    def history(self, *, name: str) -> ModelHistory:
+        return ModelHistory(
+            model=self.home.models.model(self.session.key, name),
+            versions=list(self.home.models.versions(self.session.key, name)),
+            aliases=self.home.aliases.history(self.session.key, name),
+        )
+
+    def promote(self, *, ref: str, alias: str = "champion", reason: str = "") -> AliasChange:
+        return self.home.promotions.promote(self.session.act(reason), ref, alias)
+
+    def rollback(self, *, name: str, alias: str = "champion", reason: str) -> AliasChange:
+        return self.home.aliases.rollback(self.session.act(reason), name=name, alias=alias)
+
+    def approve(self, *, ref: str, alias: str = "champion", reason: str = "") -> Approval:
+        return self.home.promotions.decide(self.session.act(reason), ref, alias, approve=True)
+
+    def reject(self, *, ref: str, alias: str = "champion", reason: str) -> Approval:
+        return self.home.promotions.decide(self.session.act(reason), ref, alias, approve=False)
+
+    def approvals(self, *, state: str | None = None) -> list[Approval]:
+        return self.home.approvals.list_all(self.session.key, state=state)
+
+
+class Gates(Service):
+    """Fills `doors.models.Gates`."""
+
+    def check(
+        self,
+        *,
+        ref: str,
+        dataset: str,
+        target: str,
+        baseline: str | None = None,
+        spec: str | None = None,
+        reason: str = "",
+    ) -> GateReport:
+        return self.home.judge.check(
+            self.session.act(reason),
+            ref,
+            dataset=dataset,
+            target=target,
+            baseline=baseline,
+            spec=spec,
+        )
+
+    def show(self, *, id: str) -> GateReport:
+        return self.home.judge.get(self.session.key, id)
+
+    def verdicts(self, *, ref: str) -> list[GateReport]:
+        version = self.home.version_row(self.session.key, ref)
+        with self.home.database.read() as tx:
+            return gate_tables.list_verdicts(tx, version_pk=version.pk)
+
+
+class Deployments(Service):
+    """Fills `doors.deployments.Deployments`."""
+
+    def list_all(self) -> list[Deployment]:
+        return self.home.deployments.list_all(self.session.key)
+
+    def create(
+        self, *, name: str, model: str, policy: DecisionPolicy | None = None, reason: str = ""
+    ) -> Deployment:
+        version = self.home.version_row(self.session.key, model)
+        return self.home.deployments.create(self.session.act(reason), name, version, policy=policy)
+
+    def show(self, *, name: str) -> Deployment:
+        return self.home.deployments.get(self.session.key, name)
+
+    def roll_out(
+        self, *, name: str, model: str, plan: RolloutPlan | None = None, reason: str = ""
+    ) -> Rollout:
+        return self.home.promotions.roll_out(self.session.act(reason), name, model, plan)
+
+    def rollouts(self, *, name: str) -> list[Rollout]:
+        return self.home.deployments.rollouts(self.session.key, name)
+
+    def abort(self, *, name: str, reason: str) -> Rollout:
+        return self.home.deployments.abort(self.session.act(reason), name)
+
+    def rollback(self, *, name: str, reason: str) -> Deployment:
+        return self.home.promotions.roll_back_deployment(self.session.act(reason), name)
+
+
+class Serving(Service):
+    """Fills `doors.deployments.Serving`."""
+
+    def plans(self, *, after: int = -1, wait_s: float = 0.0) -> Plans:
+        self.home.wait_for_plans(after, wait_s)
+        return self.home.deployments.plans(self.session.key)
+
+    def seal(self, *, header: SegmentHeader) -> Segment:
+        return self.home.intake.seal(self.session.act(), header)
+
+
+class Labels(Service):
+    """Fills `doors.deployments.Labels`."""
+
+    def add(self, *, deployment: str, labels: list[Label], reason: str = "") -> LabelsTaken:
+        taken = self.home.labels.add(self.session.act(reason), deployment, labels)
+        return LabelsTaken(joined=taken.joined, unknown=taken.unknown, corrected=taken.corrected)
+
+
+class Jobs(Service):
+    """Fills `doors.jobs.Jobs`."""
+
+    def status(self) -> Status:
+        with self.home.database.read() as tx:
+            counted = status_tables.count_all(tx, project=self.session.key)
+        return Status(
+            home=self.home.id,
+            project=self.session.project_name,
+            version=self.home.version,
+            datasets=counted.datasets,
+            runs=counted.runs,
+            models=counted.models,
+            deployments=counted.deployments,
+            open_alerts=counted.open_alerts,
+            waiting_approvals=counted.waiting_approvals,
+            queued_jobs=counted.queued_jobs,
+            running_jobs=counted.running_jobs,
+            events=counted.events,
+            last_event_us=counted.last_event_us,
+        )
+
+    def submit(
+        self, *, kind: str, args: dict[str, JsonValue], key: str | None = None, reason: str = ""
+    ) -> Job:
+        return self.home.jobs.enqueue(kind, args, act=self.session.act(reason), key=key)
+
+    def list_all(self, *, state: str | None = None, limit: int = 100) -> list[Job]:
+        wanted = None if state is None else JobState(state)
+        return self.home.jobs.list(project_key=self.session.key, state=wanted, limit=limit)
+
+    def show(self, *, id: JobId) -> Job:
+        return self.home.jobs.get(id, project_key=self.session.key)
+
+    def cancel(self, *, id: JobId, reason: str = "") -> Job:
+        return self.home.jobs.cancel(id, act=self.session.act(reason))
+
+
+class Audit(Service):
+    """Fills `doors.audit.Audit`."""
+
+    def events(
+        self,
+        *,
+        after: int = -1,
+        limit: int = 100,
+        kind: str | None = None,
+        subject: str | None = None,
+        newest_first: bool = False,
+    ) -> list[Event]:
+        return self.home.journal.events(
+            after=after,
+            limit=limit,
+            project=self.session.key,
+            kinds=None if kind is None else [kind],
+            subject=None if subject is None else subject_of(subject),
+            newest_first=newest_first,
+        )
+
+    def prove(self, *, id: str) -> Proof:
+        return self.home.prove(EventId(id))
+
+    def checkpoint(self) -> str:
+        return self.home.journal.checkpoint()
+
+    def verify(self, *, against: str | None = None) -> Verification:
+        found = self.home.verify(against)
+        return Verification(
+            ok=found.ok,
+            size=found.size,
+            root=found.root.hex(),
+            problems=[Place(place=one.place, what=one.what) for one in found.problems],
+            cannot_exclude=found.cannot_exclude,
+        )
+
+
+class Access(Service):
+    """Fills `doors.access.Access`."""
+
+    def whoami(self) -> Actor:
+        return self.home.directory.get(self.session.principal.actor)
+
+    def actors(self) -> list[Actor]:
+        return self.home.directory.list()
+
+    def create_actor(
+        self, *, name: str, kind: str = "person", role: str | None = None, reason: str = ""
+    ) -> Actor:
+        return self.home.create_actor(self.session, name=name, kind=kind, role=role, reason=reason)
+
+    def grant(self, *, name: str, role: str, reason: str = "") -> None:
+        self.home.grants.grant_role(
+            name, Role(role), act=self.session.act(reason), project=self.session.project_name
+        )
+
+    def projects(self) -> list[Project]:
+        return self.home.projects.list()
+
+    def create_project(self, *, name: str, reason: str = "") -> Project:
+        return self.home.projects.create(name, act=self.session.act(reason))
+
+    def tokens(self) -> list[Token]:
+        return self.home.tokens.list(self.session.principal.actor)
+
+    def create_token(
+        self,
+        *,
+        name: str,
+        actor: str | None = None,
+        scopes: list[str],
+        days: float = 90.0,
+        reason: str = "",
+    ) -> NewToken:
+        token, secret = self.home.tokens.create_token(
+            name,
+            by=self.session.principal,
+            act=self.session.act(reason),
+            scopes=scopes,
+            owner=actor,
+            project=self.session.project_name,
+            lifetime_s=round(days * 86_400),
+        )
+        return NewToken(token=token, secret=secret.reveal())
+
+    def revoke_token(self, *, id: str, reason: str = "") -> None:
+        self.home.tokens.revoke_token(
+            TokenId(id), by=self.session.principal, act=self.session.act(reason)
+        )

@@ -1,0 +1,37 @@
+"""Who is working where: what a service needs to turn a call into an act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from millwright.access.permissions import Principal
+from millwright.core.ids import EventId, ProjectId, RequestId
+from millwright.records.events import Act
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One principal in one project, for one request or one embedded workspace."""
+
+    principal: Principal
+    project: ProjectId
+    project_name: str
+    key: int
+    """The project's integer key."""
+    request: RequestId | None = None
+    cause: EventId | None = None
+
+    def act(self, reason: str = "") -> Act:
+        """Return the act of doing something for `reason`."""
+        return Act(
+            actor=self.principal.actor,
+            project=self.project,
+            project_key=self.key,
+            reason=reason,
+            request=self.request,
+            cause=self.cause,
+        )
+
+    def because_of(self, cause: EventId | None) -> Session:
+        """Return the same session with what it does caused by an event."""
+        return replace(self, cause=cause)
