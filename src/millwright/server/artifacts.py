@@ -1,0 +1,157 @@
+"""Streams between the network and the artifact store: any size in, any size out, flat memory.
+
+Bytes travel in pieces of about 1 MiB. The store works in a thread and asks the event loop for
+the next piece, or is asked for it, so that neither side runs ahead of the other.
+
+Who may: artifacts have no kind of their own, so each route takes any of the permissions whose
+holders have bytes to move. Reading takes `data.read`, or `serve.follow`, with which a serving
+process fetches the packages its plan names. Storing takes one of the permissions that register
+what was stored: a run, a dataset, a model or decisions; bytes that nothing points at mean
+nothing. Asking whether bytes are there is for both. A digest names its bytes in every project,
+and cannot be guessed: who knows one has been shown the record it stands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import BinaryIO
+
+from anyio import CapacityLimiter, from_thread, to_thread
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response, Stream
+
+from millwright.core.digest import Digest, Hasher, parse_digest
+from millwright.core.errors import Invalid
+from millwright.records.access import Permission
+from millwright.server.auth import NEEDS, Needs
+from millwright.server.host import Host
+from millwright.server.problems import AnyRequest
+from millwright.server.routes import read_path
+
+PATH = "/api/v1/artifacts/{digest:str}"
+PIECE_BYTES = 1 << 20
+CHECK_FIRST_BYTES = 64 << 20
+"""Up to this size an object is read twice, so that damage is told before any of it goes."""
+MEDIA_TYPE = "application/octet-stream"
+
+READERS = (Permission.DATA_READ, Permission.SERVE_FOLLOW)
+WRITERS = (
+    Permission.RUN_WRITE,
+    Permission.DATA_WRITE,
+    Permission.MODEL_REGISTER,
+    Permission.DECISION_WRITE,
+)
+
+
+class Streams:
+    """Makes the handlers of artifacts.
+
+    `limiter` bounds the threads that streams hold, apart from those of ordinary requests: slow
+    clients then wait for each other, not everybody for them.
+    """
+
+    def __init__(self, host: Host, *, limiter: CapacityLimiter) -> None:
+        self._host = host
+        self._limiter = limiter
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        """Return the handlers for looking, reading and storing."""
+
+        async def head(request: AnyRequest) -> Response[None]:
+            return await self._look(_digest_of(request))
+
+        async def get(request: AnyRequest) -> Stream:
+            return await self._read(_digest_of(request))
+
+        async def put(request: AnyRequest) -> Response[None]:
+            return await self._store(_digest_of(request), request)
+
+        return [
+            HTTPRouteHandler(
+                PATH,
+                http_method="HEAD",
+                name="artifacts.look",
+                opt={NEEDS: Needs(READERS + WRITERS)},
+            )(head),
+            HTTPRouteHandler(
+                PATH, http_method="GET", name="artifacts.read", opt={NEEDS: Needs(READERS)}
+            )(get),
+            HTTPRouteHandler(
+                PATH,
+                http_method="PUT",
+                name="artifacts.store",
+                opt={NEEDS: Needs(WRITERS)},
+                status_code=204,
+                request_max_body_size=None,
+            )(put),
+        ]
+
+    async def _look(self, digest: Digest) -> Response[None]:
+        size_bytes = await to_thread.run_sync(self._host.artifacts.size, digest)
+        return Response(None, status_code=200, headers=_headers(digest, size_bytes))
+
+    async def _read(self, digest: Digest) -> Stream:
+        store = self._host.artifacts
+
+        def start() -> tuple[int, BinaryIO]:
+            size_bytes = store.size(digest)
+            if size_bytes <= CHECK_FIRST_BYTES:
+                return size_bytes, store.open_verified(digest)
+            return size_bytes, store.open(digest)
+
+        size_bytes, stream = await to_thread.run_sync(start, limiter=self._limiter)
+        return Stream(
+            self._pieces(stream), media_type=MEDIA_TYPE, headers=_headers(digest, size_bytes)
+        )
+
+    async def _pieces(self, stream: BinaryIO) -> AsyncIterator[bytes]:
+        # The store checks as it reads: a large object that is damaged ends in an error before its
+        # last byte, and the client is left with fewer bytes than Content-Length promised.
+        try:
+            while piece := await to_thread.run_sync(
+                stream.read, PIECE_BYTES, limiter=self._limiter
+            ):
+                yield piece
+        finally:
+            stream.close()
+
+    async def _store(self, digest: Digest, request: AnyRequest) -> Response[None]:
+        incoming = request.stream()
+
+        async def next_piece() -> bytes:
+            gathered = bytearray()
+            async for part in incoming:
+                gathered += part
+                if len(gathered) >= PIECE_BYTES:
+                    break
+            return bytes(gathered)
+
+        def pieces() -> Iterator[bytes]:
+            hasher = Hasher()
+            while piece := from_thread.run(next_piece):
+                hasher.update(piece)
+                yield piece
+            # Raised before the store names what it was given, so nothing is stored.
+            if hasher.digest() != digest:
+                raise Invalid(
+                    f"the bytes sent are not those of {digest}",
+                    why=f"the {hasher.size_bytes} bytes have the digest {hasher.digest()}",
+                    fix="send the file again; it may have changed meanwhile",
+                )
+
+        await to_thread.run_sync(self._host.artifacts.put_pieces, pieces(), limiter=self._limiter)
+        return Response(None, status_code=204)
+
+
+def _digest_of(request: AnyRequest) -> Digest:
+    return parse_digest(read_path(request)["digest"])
+
+
+def _headers(digest: Digest, size_bytes: int) -> dict[str, str]:
+    # What is stored may be a page or a script that somebody uploaded: never shown, only saved.
+    return {
+        "Content-Length": str(size_bytes),
+        "Content-Disposition": f'attachment; filename="{digest.replace(":", "-")}"',
+        "ETag": f'"{digest}"',
+        "Cache-Control": "private, no-cache",
+    }

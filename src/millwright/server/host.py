@@ -1,0 +1,55 @@
+"""What the server asks of the home it serves; `workspace.open.Home` fills it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from millwright.access.permissions import Principal
+from millwright.artifacts.store import ArtifactStore
+from millwright.core.ids import RequestId
+from millwright.doors.door import Door
+from millwright.records.access import Permission
+
+
+class Host(Protocol):
+    """One home, as the server sees it; every method may be called from many threads at once."""
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """Return the home's store of immutable things, for streams."""
+        ...
+
+    def authenticate(self, secret: str) -> Principal:
+        """Return whom a token's secret stands for; raises Unauthenticated."""
+        ...
+
+    def local_principal(self) -> Principal:
+        """Return the actor of the operating system's user who runs this process."""
+        ...
+
+    def project_key(self, name: str) -> int:
+        """Return the key of the project of that name; raises NotFound."""
+        ...
+
+    def door(self, principal: Principal, project: str, *, request: RequestId | None) -> Door:
+        """Return a permission-checked door for one request.
+
+        It shares what the host holds open, so the server asks for one each time and closes none.
+        """
+        ...
+
+    def note_denial(
+        self,
+        principal: Principal,
+        permission: Permission,
+        project: str,
+        *,
+        path: str,
+        request: RequestId,
+    ) -> None:
+        """Journal that somebody known was turned away at the server's own check."""
+        ...
+
+    def plan_revision(self) -> int:
+        """Return a number that rises whenever any deployment's plan changes; cheap."""
+        ...
