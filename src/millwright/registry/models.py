@@ -1,0 +1,229 @@
+"""Models: names for series of versions, and versions that never change.
+
+A version is made from a package that lies in the artifact store. What is registered is read
+from the package itself: its digest is computed again from its files, never taken on trust.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from millwright.artifacts.store import ArtifactStore
+from millwright.artifacts.trees import fetch_tree, load_tree
+from millwright.core.clock import Clock
+from millwright.core.digest import Digest
+from millwright.core.errors import Conflict, Invalid, NotFound
+from millwright.core.ids import EventId, ModelId, ModelVersionId, RunId, bounds, new_id
+from millwright.core.refs import LATEST, Ref, check_name, did_you_mean, parse_ref
+from millwright.metadata.database import Database, Reader, Writer
+from millwright.metadata.tables import models as tables
+from millwright.records.events import Act, Detail, ModelCreated, ModelVersionRegistered, Subject
+from millwright.records.models import Model, ModelVersion, Risk
+from millwright.registry.mlmodel import Package, parse_package
+
+_ID_PREFIX = "mov_"
+
+
+class Recorder(Protocol):
+    """Takes events, in the transaction of the change they tell of."""
+
+    def append(self, tx: Writer, act: Act, detail: Detail, subjects: Sequence[Subject]) -> EventId:
+        """Append one event and return its id."""
+        ...
+
+
+class Models:
+    """The models of all projects of a home."""
+
+    def __init__(
+        self, database: Database, artifacts: ArtifactStore, recorder: Recorder, clock: Clock
+    ) -> None:
+        self._database = database
+        self._artifacts = artifacts
+        self._recorder = recorder
+        self._clock = clock
+
+    def create(self, act: Act, *, name: str, risk: Risk = "low") -> Model:
+        """Make a model; one of the same name and risk is returned as it is.
+
+        Raises Conflict when the name is taken by a model of another risk.
+        """
+        check_name(name, "model")
+        model_id = ModelId(new_id("mod"))
+        with self._database.write() as tx:
+            added = tables.insert_model(
+                tx,
+                project=act.project_key,
+                model_id=model_id,
+                name=name,
+                risk=risk,
+                now_us=self._clock.now_us(),
+            )
+            if added:
+                detail = ModelCreated(name=name, risk=risk)
+                self._recorder.append(tx, act, detail, [Subject(kind="model", id=model_id)])
+            model = self._model(tx, act.project_key, name)
+        if model.risk != risk:
+            raise Conflict(
+                f"there is a model {name} already, of {model.risk} risk",
+                why=f"{risk} risk was asked for, and the risk of a model does not change",
+                fix="use another name, or leave the risk out",
+            )
+        return model
+
+    def register(
+        self,
+        act: Act,
+        *,
+        name: str,
+        package_digest: Digest,
+        run: RunId | None = None,
+        profile_digest: Digest | None = None,
+    ) -> ModelVersion:
+        """Make a stored package the next version of a model.
+
+        The same model, by its digest, is the same version: the one that is there is returned
+        and nothing is written. Raises NotFound when the model or the package is not there,
+        Corrupt when the package is not what it says, and Unsupported when it is not ours.
+        """
+        package = self.package(package_digest)
+        with self._database.write() as tx:
+            model = self._row(tx, act.project_key, name)
+            tables.lock_model(tx, model.pk)
+            existing = tables.find_version_by_digest(tx, model_pk=model.pk, digest=package.digest)
+            if existing is not None:
+                return existing.model_version()
+            # Counted again under the lock: another writer may have registered meanwhile.
+            number = self._row(tx, act.project_key, name).versions + 1
+            version = ModelVersion(
+                id=ModelVersionId(new_id("mov")),
+                name=name,
+                version=number,
+                digest=package.digest,
+                package_digest=package_digest,
+                signature=package.facts.signature,
+                flavors=package.flavors,
+                profile_digest=profile_digest,
+                run=run,
+                actor=act.actor,
+                created_us=self._clock.now_us(),
+            )
+            tables.insert_version(tx, version, project=act.project_key, model_pk=model.pk)
+            subjects = [
+                Subject(kind="model_version", id=version.id, digest=version.digest),
+                Subject(kind="model", id=model.id),
+                Subject(kind="package", id=version.id, digest=package_digest),
+            ]
+            if run is not None:
+                subjects.append(Subject(kind="run", id=run))
+            detail = ModelVersionRegistered(name=name, version=number, flavors=version.flavors)
+            self._recorder.append(tx, act, detail, subjects)
+        return version
+
+    def package(self, package_digest: Digest) -> Package:
+        """Return what a stored package says about itself, its model digest verified."""
+        tree = load_tree(self._artifacts, package_digest)
+        return parse_package(
+            lambda path: self._artifacts.read_bytes(tree.get(path).digest),
+            lambda path: tree.get(path).digest,
+        )
+
+    def list(self, project_key: int) -> list[Model]:
+        """Return a project's models, by name."""
+        with self._database.read() as tx:
+            aliases = tables.list_aliases(tx, project=project_key)
+            rows = tables.list_models(tx, project=project_key)
+        return [row.model(aliases.get(row.pk, {})) for row in rows]
+
+    def model(self, project_key: int, name: str) -> Model:
+        """Return the model of that name; raises NotFound, naming the nearest."""
+        with self._database.read() as tx:
+            return self._model(tx, project_key, name)
+
+    def versions(self, project_key: int, name: str) -> Sequence[ModelVersion]:
+        """Return a model's versions, oldest first."""
+        with self._database.read() as tx:
+            model = self._row(tx, project_key, name)
+            return [row.model_version() for row in tables.list_versions(tx, model_pk=model.pk)]
+
+    def get(self, project_key: int, ref: str) -> ModelVersion:
+        """Return the version that `ref` names.
+
+        `churn@v3`, `churn@champion`, `churn` or `churn@latest` (the newest), or the version's
+        id or a unique beginning of it. Raises NotFound, saying what there is.
+        """
+        with self._database.read() as tx:
+            return find_version(tx, project_key, ref).model_version()
+
+    def fetch(self, project_key: int, ref: str, folder: Path) -> ModelVersion:
+        """Write a version's package to `folder`, every file checked; return the version."""
+        version = self.get(project_key, ref)
+        fetch_tree(self._artifacts, version.package_digest, folder)
+        return version
+
+    def _model(self, tx: Reader, project_key: int, name: str) -> Model:
+        row = self._row(tx, project_key, name)
+        return row.model(tables.list_aliases(tx, project=project_key).get(row.pk, {}))
+
+    def _row(self, tx: Reader, project_key: int, name: str) -> tables.ModelRow:
+        return find_model(tx, project_key, name)
+
+
+def find_model(tx: Reader, project_key: int, name: str) -> tables.ModelRow:
+    """Return the row of a model; raises NotFound, naming the nearest."""
+    check_name(name, "model")
+    row = tables.find_model(tx, project=project_key, name=name)
+    if row is None:
+        known = [model.name for model in tables.list_models(tx, project=project_key)]
+        raise NotFound(
+            f"no model {name} in this project",
+            why=f"there are: {', '.join(known[:10]) or 'none'}",
+            fix=did_you_mean(name, known) or "`mill model list` shows them",
+        )
+    return row
+
+
+def find_version(tx: Reader, project_key: int, ref: str) -> tables.VersionRow:
+    """Return the row of the version that `ref` names; raises NotFound and Invalid."""
+    if ref.startswith(_ID_PREFIX):
+        low, high = bounds(ref, "mov")
+        found = tables.find_versions_by_id(tx, project=project_key, low=low, high=high)
+        if len(found) > 1:
+            raise Invalid(
+                f"{ref!r} begins more than one model version's id", fix="give more characters"
+            )
+        if found:
+            return found[0]
+        raise NotFound(
+            f"no model version {ref!r} in this project", fix="`mill model list` shows the models"
+        )
+    parsed = parse_ref(ref)
+    model = find_model(tx, project_key, parsed.name)
+    if parsed.version is not None or parsed.alias in {None, LATEST}:
+        number = model.versions if parsed.version is None else parsed.version
+        row = tables.find_version(tx, model_pk=model.pk, version=number)
+    else:
+        row = tables.find_alias(tx, model_pk=model.pk, alias=parsed.alias or "")
+    if row is None:
+        raise _no_version(tx, project_key, model, parsed)
+    return row
+
+
+def _no_version(tx: Reader, project_key: int, model: tables.ModelRow, ref: Ref) -> NotFound:
+    aliases = tables.list_aliases(tx, project=project_key).get(model.pk, {})
+    if not model.versions:
+        why = f"model {model.name} has no version yet"
+        fix = f"mill model register {model.name} PACKAGE"
+    elif ref.alias:
+        named = ", ".join(f"{alias} (v{number})" for alias, number in aliases.items())
+        why = f"model {model.name} has {model.versions} versions; its aliases: {named or 'none'}"
+        fix = (
+            did_you_mean(ref.alias, aliases)
+            or f"mill model alias {model.name} {ref.alias} v{model.versions}"
+        )
+    else:
+        why = f"model {model.name} has the versions v1 to v{model.versions}"
+        fix = f"mill model history {model.name}"
+    return NotFound(f"no model version {ref}", why=why, fix=fix)

@@ -1,0 +1,267 @@
+"""What a model takes and answers, and the one place where rows are held against it.
+
+Rows travel as plain columns: a mapping from a column's name to a flat array. No data-frame
+library is needed to predict; a frame a user hands in is taken apart by `columns_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from millwright.core.errors import Invalid, Unsupported
+from millwright.core.refs import did_you_mean
+from millwright.records.schema import Column, ColumnKind, Signature
+
+Array: TypeAlias = npt.NDArray[np.generic]
+Columns: TypeAlias = Mapping[str, Array]
+Label: TypeAlias = str | int | float | bool
+"""A class, as a classifier answers it."""
+
+PREDICTION = "prediction"
+PROBABILITY = "probability"
+_MAX_NAMED = 5
+_EXACT_INTEGERS = 2.0**53
+_WORDS: dict[ColumnKind, str] = {
+    "integer": "whole numbers",
+    "float": "numbers",
+    "boolean": "true or false",
+    "text": "text",
+    "timestamp": "points in time",
+}
+
+
+class Series(Protocol):
+    """One column of a data frame of any library."""
+
+    def to_numpy(self) -> Array:
+        """Return the values as an array."""
+        ...
+
+
+class Frame(Protocol):
+    """What we use of a data frame: Polars, pandas and others have it."""
+
+    @property
+    def columns(self) -> object:
+        """The names, in order."""
+        ...
+
+    def __getitem__(self, name: str, /) -> Series:
+        """Return one column."""
+        ...
+
+    def head(self, n: int, /) -> Frame:
+        """Return the first `n` rows."""
+        ...
+
+
+def columns_of(rows: Frame | Columns) -> dict[str, Array]:
+    """Return the rows' columns as flat arrays, in their order; missing text is None.
+
+    Raises Invalid when columns share a name or have different lengths.
+    """
+    if isinstance(rows, Mapping):
+        columns = {name: np.asarray(values) for name, values in rows.items()}
+    else:
+        names = [str(name) for name in cast("Iterable[object]", rows.columns)]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise Invalid(f"two columns share a name: {_listed(repeated)}")
+        columns = {name: rows[name].to_numpy() for name in names}
+    lengths = {len(values) if values.ndim == 1 else -1 for values in columns.values()}
+    if -1 in lengths or len(lengths) > 1:
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in columns.items())
+        raise Invalid(
+            "the columns are not flat arrays of one length", why=f"shapes: {shapes[:500]}"
+        )
+    return columns
+
+
+def row_count(columns: Columns) -> int:
+    """Return how many rows the columns have; 0 when there is no column."""
+    return next((len(values) for values in columns.values()), 0)
+
+
+def infer_columns(columns: Columns) -> list[Column]:
+    """Return each column's kind, nullable where a value is missing.
+
+    Raises Unsupported for a column no model of ours takes, such as a timestamp.
+    """
+    return [_infer(name, values) for name, values in columns.items()]
+
+
+def infer_signature(inputs: Columns, outputs: Columns) -> Signature:
+    """Return the signature of a model from example rows and what it answered to them.
+
+    An output of two dimensions, the probabilities of several classes, counts as its kind.
+    """
+    flat = {name: values.reshape(-1) for name, values in outputs.items()}
+    return Signature(inputs=infer_columns(inputs), outputs=infer_columns(flat))
+
+
+def check_columns(signature: Signature, columns: Columns) -> dict[str, Array]:
+    """Return the rows as the model takes them: its columns, in its order, in its kinds.
+
+    Whole column at a time: `integer` gives int64, `float` float64, `boolean` bool, `text` an
+    object array of str. In a nullable column a missing value is NaN (an `integer` or `boolean`
+    column that has one becomes float64), in a text column None.
+
+    Raises Invalid that names every missing, unexpected and ill-typed column.
+    """
+    expected = [column.name for column in signature.inputs]
+    faults = _absent(expected, columns)
+    taken: dict[str, Array] = {}
+    for column in signature.inputs:
+        if column.name in columns:
+            values = np.asarray(columns[column.name])
+            coerced = _coerce(column, values)
+            if isinstance(coerced, str):
+                faults.append(f"{column.name} {coerced}")
+            else:
+                taken[column.name] = coerced
+    lengths = {len(values) for values in taken.values()}
+    if len(lengths) > 1:
+        faults.append(f"the columns have different lengths: {sorted(lengths)}")
+    if faults:
+        raise Invalid(
+            "the rows do not fit the model",
+            why="; ".join(faults),
+            fix=f"the model takes: {_listed(expected, limit=40)}",
+        )
+    return taken
+
+
+def is_missing(values: Array) -> npt.NDArray[np.bool_]:
+    """Return which values are None or NaN."""
+    if values.dtype.kind == "O":
+        return np.fromiter(
+            (value is None or value != value for value in values.tolist()),  # noqa: PLR0124 (NaN)
+            dtype=np.bool_,
+            count=len(values),
+        )
+    if values.dtype.kind == "f":
+        return np.isnan(_floats(values))
+    return np.zeros(len(values), dtype=np.bool_)
+
+
+def _infer(name: str, values: Array) -> Column:
+    kind = values.dtype.kind
+    if kind == "b":
+        return Column(name=name, kind="boolean")
+    if kind in "iu":
+        return Column(name=name, kind="integer")
+    if kind == "f":
+        return Column(name=name, kind="float", nullable=bool(np.isnan(_floats(values)).any()))
+    if kind in "UT":
+        return Column(name=name, kind="text")
+    if kind == "O":
+        missing = is_missing(values)
+        present = values[~missing]
+        nullable = bool(missing.any())
+        kinds = _types(present)
+        if kinds <= {str}:
+            return Column(name=name, kind="text", nullable=nullable)
+        if kinds <= {bool, np.bool_}:
+            return Column(name=name, kind="boolean", nullable=nullable)
+        if kinds <= {int, float, np.float64, np.int64}:
+            kind_name: ColumnKind = "integer" if kinds <= {int, np.int64} else "float"
+            return Column(name=name, kind=kind_name, nullable=nullable)
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise Unsupported(f"column {name!r} mixes values of the types {found}")
+    raise Unsupported(
+        f"column {name!r} has the type {values.dtype}, which a model cannot take",
+        why="a model takes whole numbers, numbers, true or false, and text",
+        fix="derive numbers or text from it first",
+    )
+
+
+def _types(values: Array) -> set[type]:
+    return {type(value) for value in cast("list[object]", values.tolist())}
+
+
+def _absent(expected: list[str], columns: Columns) -> list[str]:
+    faults: list[str] = []
+    missing = [name for name in expected if name not in columns]
+    extra = [name for name in columns if name not in set(expected)]
+    if missing:
+        faults.append(f"missing: {_listed(missing)}")
+    if extra:
+        hints = [did_you_mean(name, missing) for name in extra[:_MAX_NAMED]]
+        hint = " ".join(text for text in hints if text)
+        faults.append(f"not known: {_listed(extra)}" + (f" ({hint})" if hint else ""))
+    return faults
+
+
+def _coerce(column: Column, values: Array) -> Array | str:
+    """Return the values in the column's kind, or what is wrong with them."""
+    if values.ndim != 1:
+        return f"has the shape {values.shape}; it must be flat"
+    missing = is_missing(values)
+    if missing.any() and not column.nullable:
+        return f"lacks {int(missing.sum())} of {len(values)} values, and the model needs all"
+    if column.kind == "text":
+        return _as_text(values, missing)
+    if values.dtype.kind not in "biufO":
+        return _wrong(column, values)
+    if values.dtype.kind == "O":
+        wanted = (bool, np.bool_) if column.kind == "boolean" else (int, float, np.number)
+        present = values[~missing].tolist()
+        if any(
+            not isinstance(value, wanted) or (isinstance(value, bool) and column.kind != "boolean")
+            for value in present
+        ):
+            return _wrong(column, values)
+    if values.dtype.kind == "b" and column.kind != "boolean":
+        return _wrong(column, values)
+    if column.kind == "integer" and values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    if column.kind == "boolean" and values.dtype.kind == "b":
+        return values
+    return _as_numbers(column, values, missing)
+
+
+def _as_numbers(column: Column, values: Array, missing: npt.NDArray[np.bool_]) -> Array | str:
+    if values.dtype.kind == "O":
+        values = np.where(missing, np.nan, values)
+    try:
+        numbers = values.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return _wrong(column, values)
+    present = numbers[~missing]
+    if column.kind == "float":
+        return numbers
+    if column.kind == "boolean":
+        if not np.isin(present, (0.0, 1.0)).all():
+            return _wrong(column, values)
+        return numbers if missing.any() else numbers.astype(np.bool_)
+    if not (np.abs(present) <= _EXACT_INTEGERS).all() or (present != np.floor(present)).any():
+        return _wrong(column, values)
+    return numbers if missing.any() else numbers.astype(np.int64)
+
+
+def _as_text(values: Array, missing: npt.NDArray[np.bool_]) -> Array | str:
+    if values.dtype.kind in "UT":
+        return values.astype(object)
+    if values.dtype.kind != "O" or any(not isinstance(x, str) for x in values[~missing].tolist()):
+        return f"holds {values.dtype} and should hold text"
+    if not missing.any():
+        return values
+    return np.where(missing, np.array(None, dtype=object), values)
+
+
+def _wrong(column: Column, values: Array) -> str:
+    sample = ", ".join(repr(value) for value in values[:2].tolist())
+    return f"should hold {_WORDS[column.kind]}, and holds {sample[:80] or values.dtype}"
+
+
+def _floats(values: Array) -> npt.NDArray[np.float64]:
+    return values.astype(np.float64, copy=False)
+
+
+def _listed(names: list[str], *, limit: int = _MAX_NAMED) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

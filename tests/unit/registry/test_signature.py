@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from millwright.core.errors import Invalid, Unsupported
+from millwright.records.schema import Column, Signature
+from millwright.registry.signature import Array, check_columns, columns_of, infer_signature
+
+pd: Any = importlib.import_module("pandas")  # it has no types
+
+SIGNATURE = Signature(
+    inputs=[
+        Column(name="age", kind="integer"),
+        Column(name="income", kind="float", nullable=True),
+        Column(name="member", kind="boolean"),
+        Column(name="region", kind="text", nullable=True),
+    ],
+    outputs=[Column(name="prediction", kind="integer")],
+)
+
+
+def given_rows(**changes: object) -> dict[str, Array]:
+    columns: dict[str, object] = {
+        "age": [30, 41],
+        "income": [1.5, float("nan")],
+        "member": [True, False],
+        "region": np.array(["north", None], dtype=object),
+    }
+    return {name: np.asarray(values) for name, values in (columns | changes).items()}
+
+
+class TestInfer:
+    def test_polars_and_pandas_frames_have_one_signature(self) -> None:
+        data: dict[str, list[object]] = {
+            "a": [1, 2],
+            "b": [1.5, None],
+            "c": [True, False],
+            "d": ["x", None],
+        }
+        outputs: dict[str, Array] = {
+            "prediction": np.array([0, 1]),
+            "probability": np.array([[0.1, 0.2, 0.7], [0.5, 0.4, 0.1]]),
+        }
+        expected = Signature(
+            inputs=[
+                Column(name="a", kind="integer"),
+                Column(name="b", kind="float", nullable=True),
+                Column(name="c", kind="boolean"),
+                Column(name="d", kind="text", nullable=True),
+            ],
+            outputs=[
+                Column(name="prediction", kind="integer"),
+                Column(name="probability", kind="float"),
+            ],
+        )
+        for frame in (pl.DataFrame(data), pd.DataFrame(data)):
+            assert infer_signature(columns_of(frame), outputs) == expected
+
+    def test_a_timestamp_is_refused_by_name(self) -> None:
+        with pytest.raises(Unsupported, match="column 'seen' has the type datetime64"):
+            infer_signature({"seen": np.array(["2026-01-01"], dtype="datetime64[us]")}, {})
+
+    def test_mixed_values_are_refused_by_name(self) -> None:
+        with pytest.raises(Unsupported, match="'x' mixes values of the types int, str"):
+            infer_signature({"x": np.array([1, "a"], dtype=object)}, {})
+
+    def test_columns_of_different_lengths_are_refused(self) -> None:
+        with pytest.raises(Invalid, match="one length"):
+            columns_of({"a": np.zeros(2), "b": np.zeros(3)})
+
+    def test_two_columns_of_one_name_are_refused(self) -> None:
+        frame = pd.DataFrame([[1, 2]], columns=["a", "a"])
+        with pytest.raises(Invalid, match="share a name: a"):
+            columns_of(frame)
+
+
+class TestCheck:
+    def test_rows_come_back_in_the_models_order_and_kinds(self) -> None:
+        shuffled = dict(reversed(given_rows(age=[30.0, 41.0], member=[1, 0]).items()))
+        taken = check_columns(SIGNATURE, shuffled)
+        assert {name: values.dtype.kind for name, values in taken.items()} == {
+            "age": "i",
+            "income": "f",
+            "member": "b",
+            "region": "O",
+        }
+        assert list(taken) == ["age", "income", "member", "region"]
+        assert taken["region"].tolist() == ["north", None]
+
+    def test_every_fault_is_named_at_once(self) -> None:
+        rows = given_rows(age=["x", "y"], incme=[1.0, 2.0])
+        del rows["income"]
+        with pytest.raises(Invalid) as caught:
+            check_columns(SIGNATURE, rows)
+        assert caught.value.why == (
+            "missing: income; not known: incme (did you mean 'income'?); "
+            "age should hold whole numbers, and holds 'x', 'y'"
+        )
+
+    @pytest.mark.parametrize(
+        ("column", "values", "words"),
+        [
+            ("age", [1.5, 2.0], "age should hold whole numbers, and holds 1.5, 2.0"),
+            ("age", [1e300, 2.0], "age should hold whole numbers"),
+            ("age", [True, False], "age should hold whole numbers, and holds True, False"),
+            ("age", [float("nan"), 2.0], "age lacks 1 of 2 values, and the model needs all"),
+            ("income", ["1", "2"], "income should hold numbers, and holds '1', '2'"),
+            ("member", [2, 0], "member should hold true or false, and holds 2, 0"),
+            ("region", [1, 2], "region holds int64 and should hold text"),
+            ("age", [[1], [2]], r"age has the shape \(2, 1\); it must be flat"),
+            ("age", [1, 2, 3], r"different lengths: \[2, 3\]"),
+        ],
+    )
+    def test_what_does_not_fit_is_said(self, column: str, values: object, words: str) -> None:
+        with pytest.raises(Invalid) as caught:
+            check_columns(SIGNATURE, given_rows(**{column: values}))
+        assert re.search(words, caught.value.why)
+
+    def test_objects_of_numbers_and_missing_become_numbers(self) -> None:
+        taken = check_columns(SIGNATURE, given_rows(income=np.array([None, 3], dtype=object)))
+        np.testing.assert_array_equal(taken["income"], [np.nan, 3.0])
+
+    @settings(max_examples=25)
+    @given(st.lists(st.floats(allow_infinity=False), min_size=1, max_size=5))
+    def test_checking_twice_changes_nothing(self, incomes: list[float]) -> None:
+        n = len(incomes)
+        rows: dict[str, Array] = {
+            "age": np.arange(n),
+            "income": np.array(incomes),
+            "member": np.zeros(n, dtype=np.bool_),
+            "region": np.array(["x"] * n, dtype=object),
+        }
+        once = check_columns(SIGNATURE, rows)
+        twice = check_columns(SIGNATURE, once)
+        for name, values in once.items():
+            np.testing.assert_array_equal(values, twice[name])

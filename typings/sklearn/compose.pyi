@@ -1,0 +1,6 @@
+from sklearn.base import BaseEstimator
+
+class ColumnTransformer(BaseEstimator): ...
+
+class make_column_selector:
+    def __init__(self, pattern: str | None = ..., *, dtype_include: object = ...) -> None: ...
