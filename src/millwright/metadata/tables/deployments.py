@@ -87,6 +87,7 @@ class RolloutRow(Struct, frozen=True, kw_only=True):
 
     pk: int
     id: RolloutId
+    project_id: int
     deployment_pk: int
     deployment: str
     champion: int
@@ -149,7 +150,8 @@ _DEPLOYMENT = """
     LEFT JOIN rollout r ON r.pk = d.rollout_pk
 """
 _ROLLOUT = """
-    SELECT r.pk, r.id, r.deployment_pk, d.name AS deployment, champion.version AS champion,
+    SELECT r.pk, r.id, r.project_id, r.deployment_pk, d.name AS deployment,
+           champion.version AS champion,
            candidate.version AS candidate, r.champion_pk, r.candidate_pk, r.state, r.plan_json,
            r.step, r.step_keys_before, r.started_us, r.step_started_us, r.ended_us,
            r.requested_by, r.why, r.next_segment, r.looks
