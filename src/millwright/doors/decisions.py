@@ -50,6 +50,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     decision: DecisionId
     model_digest: Digest
     method: str
+    scale: str
+    """What the contributions add up to: a `probability`, a `margin` or a `prediction`."""
     output: float
     """The score that is explained."""
     base: float
@@ -59,6 +61,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     residue: float
     """output - base - sum of contributions."""
     background_rows: int
+    standard_error: dict[str, float] | None = None
+    """Of each contribution, where they were sampled; None where they are exact."""
 
 
 class Decisions(Protocol):

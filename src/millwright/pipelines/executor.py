@@ -8,10 +8,11 @@ lost worker, process or node loses nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, cast, runtime_checkable
 
 from msgspec import Struct
 
+from millwright.core import plugins
 from millwright.core.digest import Digest
 from millwright.pipelines.arguments import Address, Argument
 from millwright.records.pipelines import StepOutput
@@ -149,3 +150,8 @@ class Executor(Protocol):
     def shutdown(self) -> None:
         """End every process and thread; running tasks are lost. Calling it again does nothing."""
         ...
+
+
+def load_executor(name: str, *, workers: int) -> Executor:
+    """Return a fresh executor of the kind `name`; raises NotFound naming those installed."""
+    return cast("Callable[[int], Executor]", plugins.load(GROUP, name))(workers)

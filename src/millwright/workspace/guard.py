@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from millwright.access.permissions import Principal, require
-from millwright.doors.operation import BoundOperation, operations_of
+from millwright.doors.operation import operations_of
 
 T = TypeVar("T")
 
@@ -21,19 +21,23 @@ class Guarded:
     def __init__(
         self,
         service: object,
-        operations: dict[str, BoundOperation],
+        *,
+        noun: str,
+        door: type,
         principal: Principal,
         project_key: int,
         project: str,
     ) -> None:
         self._service = service
-        self._operations = operations
+        self._noun = noun
+        self._door = door
         self._principal = principal
         self._project_key = project_key
         self._project = project
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        operation = self._operations.get(name)
+        declared = (one for one in operations_of(self._noun, self._door) if one.name == name)
+        operation = next(declared, None)
         if operation is None:
             raise AttributeError(name)
 
@@ -55,5 +59,12 @@ def guard(
     door: type[T], noun: str, service: T, *, principal: Principal, project_key: int, project: str
 ) -> T:
     """Return `service` behind the permission check of the Protocol `door`."""
-    operations = {bound.name: bound for bound in operations_of(noun, door)}
-    return cast("T", Guarded(service, operations, principal, project_key, project))
+    guarded = Guarded(
+        service,
+        noun=noun,
+        door=door,
+        principal=principal,
+        project_key=project_key,
+        project=project,
+    )
+    return cast("T", guarded)

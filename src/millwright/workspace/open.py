@@ -12,6 +12,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -28,11 +29,16 @@ from millwright.doors.access import Access
 from millwright.doors.artifacts import Artifacts
 from millwright.doors.audit import Audit, Proof
 from millwright.doors.data import Data
+from millwright.doors.decisions import Decisions as DecisionsDoor
 from millwright.doors.deployments import Deployments as DeploymentsDoor
+from millwright.doors.deployments import Labels as LabelsDoor
 from millwright.doors.deployments import Serving
 from millwright.doors.jobs import Jobs as JobsDoor
 from millwright.doors.models import Gates
 from millwright.doors.models import Models as ModelsDoor
+from millwright.doors.monitors import Alerts as AlertsDoor
+from millwright.doors.monitors import Monitors as MonitorsDoor
+from millwright.doors.monitors import Rules as RulesDoor
 from millwright.doors.runs import Runs as RunsDoor
 from millwright.governance.policy import Policy
 from millwright.journal.checkpoints import SigningKey
@@ -55,13 +61,20 @@ from millwright.workspace.session import Session
 if TYPE_CHECKING:
     from millwright.access.tokens import Tokens
     from millwright.artifacts.store import ArtifactStore
+    from millwright.automation.rules import Rules
     from millwright.data.versions import Datasets
     from millwright.deployments.controller import Deployments
     from millwright.deployments.intake import Intake
     from millwright.gates.judge import Judge
     from millwright.governance.approvals import Approvals
+    from millwright.governance.decisions import Decisions
+    from millwright.governance.explanations import Explanations
     from millwright.governance.promotions import Promotions
     from millwright.jobs.queue import Jobs
+    from millwright.monitoring.alerts import Alerts
+    from millwright.monitoring.labels import Labels
+    from millwright.monitoring.monitor import Monitors
+    from millwright.monitoring.performance import Outcomes
     from millwright.registry.aliases import Aliases
     from millwright.registry.models import Models
     from millwright.registry.packages import Packages
@@ -181,13 +194,22 @@ class Home:
         self.journal.close()
         self.database.close()
 
-    @cached_property
+    @property
     def artifacts(self) -> ArtifactStore:
         """The store of immutable things."""
+        return self._artifacts
+
+    @cached_property
+    def _artifacts(self) -> ArtifactStore:
         from millwright.artifacts.backend import load_backend
         from millwright.artifacts.store import ArtifactStore
 
-        return ArtifactStore(load_backend(LOCAL_BACKEND, str(self.path / ARTIFACTS_FOLDER)))
+        return ArtifactStore(load_backend(LOCAL_BACKEND, str(self.artifacts_folder)))
+
+    @property
+    def artifacts_folder(self) -> Path:
+        """Where the local backend keeps stored bytes."""
+        return self.path / ARTIFACTS_FOLDER
 
     @cached_property
     def directory(self) -> Directory:
@@ -319,6 +341,61 @@ class Home:
             deployments=self.deployments,
         )
 
+    @cached_property
+    def monitors(self) -> Monitors:
+        """Watchers of deployments."""
+        from millwright.monitoring.monitor import Monitors
+
+        return Monitors(self.database, self.artifacts, self.journal, self.clock)
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """What monitors found."""
+        from millwright.monitoring.alerts import Alerts
+
+        return Alerts(self.database, self.journal, self.clock)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Ground truth."""
+        from millwright.monitoring.labels import Labels
+
+        return Labels(self.database, self.artifacts, self.journal, self.clock)
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What labels say of decisions."""
+        from millwright.monitoring.performance import Outcomes
+
+        return Outcomes(self.database, self.artifacts)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What happens by itself."""
+        from millwright.automation.rules import Rules
+
+        return Rules(
+            self.database,
+            self.journal,
+            self.clock,
+            directory=self.directory,
+            grants=self.grants,
+        )
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """Single decisions."""
+        from millwright.governance.decisions import Decisions
+
+        return Decisions(self.database, self.artifacts, self.journal, runs=self.runs)
+
+    @cached_property
+    def explanations(self) -> Explanations:
+        """Why a decision came out as it did."""
+        from millwright.governance.explanations import Explanations
+
+        return Explanations(self.decisions, self.packages)
+
     def record_creation(self, writer: Writer) -> None:
         """Write the first project, person and events of a new home, in its first transaction."""
         me = ActorId(new_id("act"))
@@ -343,6 +420,7 @@ class Home:
         *,
         request: RequestId | None = None,
         cause: EventId | None = None,
+        reason: str = "",
     ) -> Session:
         """Return `principal` at work in `project`; raises NotFound for an unknown one."""
         found = self.projects.get(project)
@@ -353,6 +431,7 @@ class Home:
             key=found.key,
             request=request,
             cause=cause,
+            reason=reason,
         )
 
     def principal(self, actor: str | None = None) -> Principal:
@@ -443,6 +522,19 @@ class Home:
         self.journal.settle()
         return verify(self.database, self._key.verifier(self.origin), against=against)
 
+    def ensure_service(self, name: str, session: Session) -> Principal:
+        """Return the principal of a service account, made with the service's role when new."""
+        try:
+            return self.principal(name)
+        except NotFound:
+            reason = "a process of this home works under it"
+            # A Conflict says that another process has just made it.
+            with suppress(Conflict):
+                self.create_actor(
+                    session, name=name, kind="service", role=Role.SERVICE, reason=reason
+                )
+            return self.principal(name)
+
     def create_actor(
         self, session: Session, *, name: str, kind: str, role: str | None, reason: str
     ) -> Actor:
@@ -471,6 +563,23 @@ class Workspace:
         self.home = home
         self.session = session
         self._owns_home = owns_home
+        self.artifacts: Artifacts = services.Artifacts(home, session)
+        self.access = self._guard(Access, "access", services.Access(home, session))
+        self.alerts = self._guard(AlertsDoor, "alerts", services.Alerts(home, session))
+        self.audit = self._guard(Audit, "audit", services.Audit(home, session))
+        self.data = self._guard(Data, "data", services.Data(home, session))
+        self.decisions = self._guard(DecisionsDoor, "decisions", services.Decisions(home, session))
+        self.deployments = self._guard(
+            DeploymentsDoor, "deployments", services.Deployments(home, session)
+        )
+        self.gates = self._guard(Gates, "gates", services.Gates(home, session))
+        self.jobs = self._guard(JobsDoor, "jobs", services.Jobs(home, session))
+        self.labels = self._guard(LabelsDoor, "labels", services.Labels(home, session))
+        self.models = self._guard(ModelsDoor, "models", services.Models(home, session))
+        self.monitors = self._guard(MonitorsDoor, "monitors", services.Monitors(home, session))
+        self.rules = self._guard(RulesDoor, "rules", services.Rules(home, session))
+        self.runs = self._guard(RunsDoor, "runs", services.Runs(home, session))
+        self.serving = self._guard(Serving, "serving", services.Serving(home, session))
 
     @classmethod
     def open(cls, config: Config, *, create: bool = False) -> Workspace:
@@ -494,57 +603,6 @@ class Workspace:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @cached_property
-    def artifacts(self) -> Artifacts:
-        """Stored bytes."""
-        return services.Artifacts(self.home, self.session)
-
-    @cached_property
-    def access(self) -> Access:
-        """People, service accounts, projects and tokens."""
-        return self._guard(Access, "access", services.Access(self.home, self.session))
-
-    @cached_property
-    def audit(self) -> Audit:
-        """The journal."""
-        return self._guard(Audit, "audit", services.Audit(self.home, self.session))
-
-    @cached_property
-    def data(self) -> Data:
-        """Datasets."""
-        return self._guard(Data, "data", services.Data(self.home, self.session))
-
-    @cached_property
-    def deployments(self) -> DeploymentsDoor:
-        """Deployments and rollouts."""
-        service = services.Deployments(self.home, self.session)
-        return self._guard(DeploymentsDoor, "deployments", service)
-
-    @cached_property
-    def gates(self) -> Gates:
-        """Verdicts."""
-        return self._guard(Gates, "gates", services.Gates(self.home, self.session))
-
-    @cached_property
-    def jobs(self) -> JobsDoor:
-        """Durable work, and the state of the whole."""
-        return self._guard(JobsDoor, "jobs", services.Jobs(self.home, self.session))
-
-    @cached_property
-    def models(self) -> ModelsDoor:
-        """The registry."""
-        return self._guard(ModelsDoor, "models", services.Models(self.home, self.session))
-
-    @cached_property
-    def runs(self) -> RunsDoor:
-        """What was executed."""
-        return self._guard(RunsDoor, "runs", services.Runs(self.home, self.session))
-
-    @cached_property
-    def serving(self) -> Serving:
-        """What serving processes ask and tell."""
-        return self._guard(Serving, "serving", services.Serving(self.home, self.session))
 
     def _guard(self, door: type[T], noun: str, service: T) -> T:
         return guard(

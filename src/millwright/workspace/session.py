@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from millwright.access.permissions import Principal
 from millwright.core.ids import EventId, ProjectId, RequestId
@@ -20,6 +20,8 @@ class Session:
     """The project's integer key."""
     request: RequestId | None = None
     cause: EventId | None = None
+    reason: str = ""
+    """Given where an act has none of its own, as in what a rule does."""
 
     def act(self, reason: str = "") -> Act:
         """Return the act of doing something for `reason`."""
@@ -27,11 +29,7 @@ class Session:
             actor=self.principal.actor,
             project=self.project,
             project_key=self.key,
-            reason=reason,
+            reason=reason or self.reason,
             request=self.request,
             cause=self.cause,
         )
-
-    def because_of(self, cause: EventId | None) -> Session:
-        """Return the same session with what it does caused by an event."""
-        return replace(self, cause=cause)

@@ -1,0 +1,140 @@
+"""What long-lived processes share: their entry in `<home>/run`, ports, signals and children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from millwright.core.errors import Failed, TimedOut, Unreachable
+
+CONTROL_PORT = 8420
+SERVING_PORT = 8421
+PORTS_TRIED = 50
+START_S = 30.0
+DRAIN_S = 20.0
+LOOPBACK = "127.0.0.1"
+
+
+class RunFile(Struct, frozen=True, kw_only=True):
+    """What a long-lived process says of itself in `<home>/run/<name>.json`."""
+
+    name: str
+    pid: int
+    started_us: int
+    host: str
+    port: int | None
+
+
+@contextmanager
+def announced(folder: Path, entry: RunFile) -> Generator[None]:
+    """Keep an entry in the home's run folder while the block runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{entry.name}.json"
+    aside = path.with_suffix(f".{entry.pid}")
+    aside.write_bytes(msgspec.json.encode(entry) + b"\n")
+    aside.replace(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if msgspec.json.decode(path.read_bytes(), type=RunFile).pid == entry.pid:
+                path.unlink()
+
+
+def read_running(folder: Path) -> list[RunFile]:
+    """Return the entries whose processes live."""
+    found: list[RunFile] = []
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        with suppress(OSError, msgspec.MsgspecError):
+            entry = msgspec.json.decode(path.read_bytes(), type=RunFile)
+            os.kill(entry.pid, 0)
+            found.append(entry)
+    return found
+
+
+def free_port(host: str, wanted: int) -> int:
+    """Return `wanted`, or the next port above it that nobody listens on."""
+    for port in range(wanted, wanted + PORTS_TRIED):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind((host, port))
+                return port
+    raise Unreachable(
+        f"no port from {wanted} to {wanted + PORTS_TRIED - 1} is free on {host}",
+        fix="name another with --port",
+    )
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """Set `stop` on SIGTERM and SIGINT."""
+
+    def leave(_number: int, _frame: object) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+
+
+class Child:
+    """A process of ours, in a session of its own, so that Ctrl-C reaches only its parent."""
+
+    def __init__(self, name: str, arguments: Sequence[str], *, log: Path) -> None:
+        self.name = name
+        self.log = log
+        with log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "millwright", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+
+    def is_alive(self) -> bool:
+        """Tell whether it runs."""
+        return self._process.poll() is None
+
+    def wait_for(self, folder: Path) -> RunFile:
+        """Return its entry in the run folder once it is ready; raises Failed when it ends."""
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            for entry in read_running(folder):
+                if entry.pid == self.pid:
+                    return entry
+            if not self.is_alive():
+                raise Failed(
+                    f"{self.name} ended before it was ready (code {self._process.returncode})",
+                    why=self.last_words(),
+                    fix=f"see {self.log}",
+                )
+            time.sleep(0.05)
+        raise TimedOut(f"{self.name} was not ready in {START_S:.0f} s", fix=f"see {self.log}")
+
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        with suppress(OSError):
+            return self.log.read_text(errors="replace")[-2000:].strip()
+        return ""
+
+    def stop(self) -> int:
+        """Ask it to finish, wait for it, and return its code; after DRAIN_S it is killed."""
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            return self._process.wait(timeout=DRAIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()

@@ -1,0 +1,133 @@
+"""`mill up`: control plane, serving and worker on one machine, under one supervisor."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from millwright.cli.processes import (
+    CONTROL_PORT,
+    LOOPBACK,
+    SERVING_PORT,
+    Child,
+    RunFile,
+    stop_on_signals,
+)
+from millwright.cli.session import session
+from millwright.cli.verbs import single
+from millwright.core.errors import Failed
+from millwright.workspace.config import Config
+
+LOG_FOLDER = "log"
+STATE_FOLDER = "serving"
+WATCH_S = 0.5
+
+app = single()
+
+
+@app.command(help="Run control plane, serving and worker on this machine.")
+def up(
+    port: Annotated[int, typer.Option("--port", help="Port of the control plane.")] = CONTROL_PORT,
+    serving_port: Annotated[
+        int, typer.Option("--serving-port", help="Port for predictions.")
+    ] = SERVING_PORT,
+) -> None:
+    """Run until Ctrl-C or SIGTERM, then drain."""
+    config = session().config()
+    with session().workspace(config):
+        pass  # A home that cannot be opened is told before anything is started.
+    run_up(config, port=port, serving_port=serving_port)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The processes of one machine, all of them ready."""
+
+    server: RunFile
+    serving: RunFile
+    worker: RunFile
+    children: list[Child]
+
+    @property
+    def url(self) -> str:
+        """Where the control plane answers."""
+        return f"http://{self.server.host}:{self.server.port}"
+
+    @property
+    def serving_url(self) -> str:
+        """Where predictions are to be had."""
+        return f"http://{self.serving.host}:{self.serving.port}"
+
+
+@contextmanager
+def processes(config: Config, *, port: int, serving_port: int) -> Generator[Running]:
+    """Run the three processes while the block runs, and drain them at its end.
+
+    Serving first, so that what it captured is handed over while the control plane still
+    answers; then the worker; then the control plane.
+    """
+    from millwright.workspace.open import RUN_FOLDER
+
+    run_folder, logs = config.home / RUN_FOLDER, config.home / LOG_FOLDER
+    logs.mkdir(parents=True, exist_ok=True)
+    base = ["--home", str(config.home), "--project", config.project]
+    started: list[Child] = []
+    try:
+        server = Child(
+            "server",
+            ["server", *base, "--host", LOOPBACK, "--port", str(port), "--open"],
+            log=logs / "server.log",
+        )
+        started.append(server)
+        control = server.wait_for(run_folder)
+        url = f"http://{control.host}:{control.port}"
+        serving = Child(
+            "serve",
+            [
+                "serve",
+                *("--url", url, "--project", config.project),
+                *("--host", LOOPBACK, "--port", str(serving_port)),
+                *("--state", str(config.home / STATE_FOLDER)),
+                *("--run-folder", str(run_folder)),
+            ],
+            log=logs / "serve.log",
+        )
+        worker = Child("worker", ["worker", *base], log=logs / "worker.log")
+        started += [serving, worker]
+        yield Running(
+            server=control,
+            serving=serving.wait_for(run_folder),
+            worker=worker.wait_for(run_folder),
+            children=started,
+        )
+    finally:
+        for child in [*started[1:], *started[:1]]:
+            child.stop()
+
+
+def run_up(config: Config, *, port: int, serving_port: int) -> None:
+    """Run everything until SIGTERM or Ctrl-C; ends with Failed when a process dies."""
+    stop = threading.Event()
+    stop_on_signals(stop)
+    with processes(config, port=port, serving_port=serving_port) as running:
+        sys.stderr.write(
+            f"control plane  {running.url}\n"
+            f"serving        {running.serving_url}/v2\n"
+            f"logs           {config.home / LOG_FOLDER}\n"
+            "Ctrl-C drains and stops.\n"
+        )
+        while not stop.wait(WATCH_S):
+            for child in running.children:
+                if not child.is_alive():
+                    raise Failed(
+                        f"{child.name} has ended by itself",
+                        why=child.last_words(),
+                        fix=f"see {child.log}, then run `mill up` again",
+                    )
+    sys.stderr.write("stopped\n")

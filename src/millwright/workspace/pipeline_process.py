@@ -1,0 +1,65 @@
+"""The child process of `pipelines.run_apart`: one line of JSON in, one line of JSON out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+from millwright.core.errors import MillwrightError
+from millwright.records.runs import Problem
+from millwright.workspace import pipelines
+from millwright.workspace.open import Home, Workspace
+from millwright.workspace.pipelines import Order, Outcome
+
+
+def main() -> None:
+    """Do what the line on standard input says; end at once when whoever sent it is gone."""
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # What user code prints goes where the worker's own words go; the answer has its own line.
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    try:
+        outcome = _run(order)
+    except MillwrightError as error:
+        problem = Problem(code=error.code, what=error.what, why=error.why, fix=error.fix)
+        outcome = Outcome(problem=problem)
+    answer.write(msgspec.json.encode(outcome) + b"\n")
+    answer.flush()
+
+
+def _run(order: Order) -> Outcome:
+    home = Home.open(Path(order.place.home), database=order.place.database)
+    try:
+        session = home.session(
+            home.principal(order.act.actor),
+            order.place.project,
+            request=order.act.request,
+            cause=order.act.cause,
+            reason=order.act.reason,
+        )
+        done = pipelines.run(
+            Workspace(home, session),
+            order.target,
+            order.params,
+            root=Path(order.place.root),
+            act=order.act,
+            workers=order.workers,
+        )
+    finally:
+        home.close()
+    return Outcome(run=done.run, status=done.status)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    # Steps that run are lost with us, and run again when the job is taken up.
+    os._exit(70)
+
+
+if __name__ == "__main__":
+    main()
