@@ -181,8 +181,8 @@ def recover(data: bytes) -> Recovered:
     while (end := data.find(b"\n", kept)) >= 0:
         line = data[kept:end]
         try:
-            _read_line(len(lines), line)
-        except Corrupt:
+            _DECISIONS.decode(_LINES.decode(line).row)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             break
         lines.append(line)
         kept = end + 1
@@ -199,15 +199,15 @@ def seal(
 ) -> Sealed:
     """Return the segment made of the lines of a write-ahead file.
 
-    Raises Invalid when there is no line, and Corrupt when the rows are not those of one
-    deployment, numbered without holes.
+    Raises Invalid when there is no line, and Corrupt when one is no decision, or the rows are
+    not those of one deployment, numbered without holes.
     """
     if not lines:
         raise Invalid("a segment without rows cannot be sealed")
     leaves: list[bytes] = []
     decisions: list[Decision] = []
-    for line in lines:
-        leaf, decision = _open_line(line)
+    for at, line in enumerate(lines):
+        leaf, decision = _read_line(at, line)
         leaves.append(_ENCODER.encode(leaf))
         decisions.append(decision)
     first, last = decisions[0], decisions[-1]
@@ -362,14 +362,6 @@ def _id_of(entry: bytes) -> str | None:
         return None
 
 
-def _open_line(line: bytes) -> tuple[Leaf, Decision]:
-    found = _LINES.decode(line)
-    row = bytes(found.row)
-    commit = hmac.digest(bytes.fromhex(found.salt), row, "sha256").hex()
-    decision = _DECISIONS.decode(row)
-    return Leaf(commit=commit, id=decision.id, n=decision.n, v=VERSION), decision
-
-
 def _read_leaf(at: int, line: bytes) -> Leaf:
     try:
         leaf = _LEAVES.decode(line)
@@ -384,10 +376,15 @@ def _read_leaf(at: int, line: bytes) -> Leaf:
 
 
 def _read_line(at: int, line: bytes) -> tuple[Leaf, Decision]:
+    """Return what a line of the write-ahead file or payload holds, and its leaf."""
     try:
-        return _open_line(line)
+        found = _LINES.decode(line)
+        row = bytes(found.row)
+        commit = hmac.digest(bytes.fromhex(found.salt), row, "sha256").hex()
+        decision = _DECISIONS.decode(row)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise Corrupt(f"row {at} of the payload is not a decision", why=str(error)) from error
+    return Leaf(commit=commit, id=decision.id, n=decision.n, v=VERSION), decision
 
 
 def _unpack(payload: bytes) -> bytes:
