@@ -18,6 +18,7 @@ from millwright.gates.judge import Judge
 from millwright.governance.promotions import Promotions
 from millwright.jobs.leases import Lease
 from millwright.jobs.worker import Handler
+from millwright.records.access import Permission
 from millwright.records.deployments import RolloutPlan
 from millwright.records.events import Act, JsonValue
 
@@ -60,7 +61,6 @@ class CollectLabels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     target: str
     key: str
     """Column that keeps the rows of one case together; decisions fill it with their case."""
-    since_alert: str | None = None
     min_labels: int = 50
 
 
@@ -80,14 +80,28 @@ class Collector(Protocol):
         ...
 
 
+NEEDS: dict[str, Permission] = {
+    "pipeline.run": Permission.PIPELINE_RUN,
+    "gate.check": Permission.GATE_RUN,
+    "deployment.roll_out": Permission.DEPLOYMENT_WRITE,
+    "labels.collect": Permission.DATA_WRITE,
+}
+"""What an actor must be allowed to do for a job of each kind to be done in its name."""
+
+
 def handlers(
     *,
+    permit: Callable[[Act, Permission], None],
     judge: Judge,
     promotions: Promotions,
     run_pipeline: PipelineRunner,
     collect: Collector,
 ) -> dict[str, Handler]:
-    """Return kind -> handler for every job a rule or a person may ask for."""
+    """Return kind -> handler for every job a rule or a person may ask for.
+
+    `permit` raises Denied unless the actor may do what the kind needs: a job opens no way
+    around the permissions of whoever asked for it.
+    """
 
     def do_pipeline(lease: Lease, args: RunPipeline) -> object:
         return {"run": run_pipeline(lease.act, args.pipeline, args.params)}
@@ -119,15 +133,18 @@ def handlers(
         return {"dataset": collect(lease.act, args)}
 
     return {
-        "pipeline.run": _parsed(RunPipeline, do_pipeline),
-        "gate.check": _parsed(CheckGate, do_gate),
-        "deployment.roll_out": _parsed(RollOut, do_rollout),
-        "labels.collect": _parsed(CollectLabels, do_collect),
+        "pipeline.run": _parsed(RunPipeline, do_pipeline, permit),
+        "gate.check": _parsed(CheckGate, do_gate, permit),
+        "deployment.roll_out": _parsed(RollOut, do_rollout, permit),
+        "labels.collect": _parsed(CollectLabels, do_collect, permit),
     }
 
 
-def _parsed(shape: type[A], do: Callable[[Lease, A], object]) -> Handler:
+def _parsed(
+    shape: type[A], do: Callable[[Lease, A], object], permit: Callable[[Act, Permission], None]
+) -> Handler:
     def handle(lease: Lease) -> object:
+        permit(lease.act, NEEDS[lease.job.kind])
         try:
             args = msgspec.convert(lease.job.args, shape)
         except msgspec.ValidationError as error:

@@ -31,7 +31,7 @@ JobId = NewType("JobId", str)
 ModelId = NewType("ModelId", str)
 ModelVersionId = NewType("ModelVersionId", str)
 MonitorId = NewType("MonitorId", str)
-PipelineRunId = NewType("PipelineRunId", str)
+PipelineId = NewType("PipelineId", str)
 ProjectId = NewType("ProjectId", str)
 RequestId = NewType("RequestId", str)
 RolloutId = NewType("RolloutId", str)
@@ -56,7 +56,7 @@ PREFIXES: dict[str, str] = {
     "mod": "model",
     "mov": "model version",
     "mon": "monitor",
-    "pip": "pipeline run",
+    "pip": "pipeline",
     "prj": "project",
     "req": "request",
     "rol": "rollout",

@@ -13,7 +13,9 @@ from millwright.records.serving import Decision
 
 
 def read_decisions(artifacts: ArtifactStore, segment: SegmentRow) -> list[Decision]:
-    """Return the decisions of a segment, checked; those that were erased are left out."""
+    """Return the decisions of a segment, checked; none when its payload has been erased."""
+    if not artifacts.has(segment.payload_digest):
+        return []
     index = artifacts.read_bytes(segment.index_digest)
     payload = artifacts.read_bytes(segment.payload_digest)
     rows = read_segment(index, payload)

@@ -4,7 +4,7 @@ An event has two halves. The *leaf* goes into the journal's tree and is never ch
 kinds, digests and a commitment. The *detail* is one of the structs below: names, figures and
 free text; it lies beside the tree and can be erased without breaking a proof. The name of
 the struct is the event's kind. A field may be added with a default; any other change makes a
-new `KIND_VERSION` and a way to read the old one (`journal.log.UPCASTS`).
+new `KIND_VERSION` and a way to read the old one (`journal.leaves.UPCASTS`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from msgspec import Struct
 from millwright.core.ids import ActorId, EventId, ProjectId, RequestId
 
 if TYPE_CHECKING:
-    JsonValue: TypeAlias = "str | int | float | bool | None | list[JsonValue] | dict[str, JsonValue]"
+    JsonValue: TypeAlias = (
+        "str | int | float | bool | None | list[JsonValue] | dict[str, JsonValue]"
+    )
 else:
     JsonValue = Any  # msgspec cannot decode into a type that names itself.
 
@@ -70,7 +72,7 @@ class Event(Struct, frozen=True, kw_only=True):
 
 
 class HomeCreated(Detail, frozen=True, kw_only=True):
-    """A home was made; always the journal's first event."""
+    """A home was made; among the first events of its journal."""
 
     home: str
     version: str

@@ -40,7 +40,11 @@ def make_worker(home: Home, config: Config) -> Worker:
         home.clock,
         owner=f"worker-{uuid.uuid4().hex[:8]}",
         handlers=handlers(
-            judge=home.judge, promotions=home.promotions, run_pipeline=run_pipeline, collect=collect
+            permit=home.permit,
+            judge=home.judge,
+            promotions=home.promotions,
+            run_pipeline=run_pipeline,
+            collect=collect,
         ),
         ticks={"rollouts": look_at_rollouts(home, act), "monitors": check_monitors(home, act)},
     )
@@ -70,8 +74,8 @@ def check_monitors(home: Home, act: Act) -> Callable[[], None]:
 def collect_labels(home: Home, act: Act, args: CollectLabels) -> str:
     """Make a dataset version of a base version's rows and the labelled decisions since.
 
-    Columns and their kinds are the base's; a decision's case, a keyed hash, fills the key, so
-    that all rows of one case stay on one side of a split. Raises Conflict, to be tried again,
+    Columns and their kinds are the base's; a number for a decision's case fills the key, so that
+    all rows of one case stay on one side of a split. Raises Conflict, to be tried again,
     when fewer labels than `min_labels` have arrived.
     """
     base = home.datasets.load(act.project_key, args.base)
@@ -85,10 +89,13 @@ def collect_labels(home: Home, act: Act, args: CollectLabels) -> str:
             f"{args.min_labels} are needed",
             fix="send labels with `mill labels add`; it is tried again",
         )
+    # A case is known by the order in which it came first: the same decisions make the same rows
+    # wherever they were taken, which a hash under a deployment's own key would not.
+    numbers = {case: f"live-{at}" for at, case in enumerate(dict.fromkeys(found.cases))}
     features = [name for name in base.columns if name not in {args.target, args.key}]
     known = {name: found.columns.get(name, [None] * len(found.labels)) for name in features}
     known[args.target] = list(found.labels)
-    known[args.key] = list(found.cases)
+    known[args.key] = [numbers[case] for case in found.cases]
     schema = base.schema | {args.key: pl.String}
     labelled = pl.DataFrame(known, schema={name: schema[name] for name in known}, strict=False)
     rows = pl.concat(

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from millwright.access.actors import Directory
 from millwright.access.grants import Grants
-from millwright.access.permissions import Principal
+from millwright.access.permissions import Principal, require
 from millwright.access.projects import DEFAULT_PROJECT, Projects
 from millwright.core.clock import Clock, SystemClock
 from millwright.core.errors import Conflict, Denied, Invalid, NotFound
 from millwright.core.ids import ActorId, EventId, HomeId, ProjectId, RequestId, RunId, new_id
+from millwright.core.refs import did_you_mean
 from millwright.core.version import VERSION
 from millwright.doors.access import Access
 from millwright.doors.artifacts import Artifacts
@@ -448,6 +449,22 @@ class Home:
     def local_principal(self) -> Principal:
         """Return the user of this machine."""
         return self.principal()
+
+    def permit(self, act: Act, permission: Permission) -> None:
+        """Return when the act's actor may do `permission` in its project; raises Denied."""
+        require(self.grants.principal_of(act.actor), permission, act.project_key)
+
+    def permit_job(self, session: Session, kind: str) -> None:
+        """Return when the session may have a job of that kind done; raises Denied and Invalid."""
+        from millwright.automation.actions import NEEDS
+
+        if kind not in NEEDS:
+            raise Invalid(
+                f"no job is called {kind!r}",
+                why=f"there are: {', '.join(NEEDS)}",
+                fix=did_you_mean(kind, NEEDS),
+            )
+        require(session.principal, NEEDS[kind], session.key, project=session.project_name)
 
     def note_denial(
         self,

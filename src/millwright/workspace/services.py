@@ -444,6 +444,7 @@ class Jobs(Service):
     def submit(
         self, *, kind: str, args: dict[str, JsonValue], key: str | None = None, reason: str = ""
     ) -> Job:
+        self.home.permit_job(self.session, kind)
         return self.home.jobs.enqueue(kind, args, act=self.session.act(reason), key=key)
 
     def list_all(self, *, state: str | None = None, limit: int = 100) -> list[Job]:
