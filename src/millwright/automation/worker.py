@@ -31,6 +31,8 @@ from millwright.records.events import Act, Event, RuleFired, Subject
 FOLLOWER = "automation"
 EVENTS_AT_ONCE = 200
 FOLLOW_EVERY_S = 0.2
+LEASE_S = 10.0
+"""A worker that was killed is missed after this long; a living one says so thrice as often."""
 
 Tick = Callable[[], None]
 """Something to look at regularly; it must not raise for what is merely not due."""
@@ -65,7 +67,10 @@ class Worker:
         """Follow, look and work until `stop` is set; the job at hand is brought to its end."""
         follow = threading.Thread(target=self._keep_following, args=(stop,), daemon=True)
         follow.start()
-        JobWorker(self._jobs, self._handlers, self._clock, owner=self._owner).run(stop)
+        jobs = JobWorker(
+            self._jobs, self._handlers, self._clock, owner=self._owner, lease_s=LEASE_S
+        )
+        jobs.run(stop)
         follow.join()
 
     def follow_once(self) -> int:
@@ -134,7 +139,9 @@ class Worker:
 
 
 def _answers(row: RuleRow, event: Event) -> bool:
-    return event.project == row.project and matches(row.rule().spec, event)
+    # What happened before there was the rule is no business of its.
+    is_later = event.time_us >= row.created_us
+    return is_later and event.project == row.project and matches(row.rule().spec, event)
 
 
 def _arguments(spec: RuleSpec, event: Event) -> dict[str, object]:

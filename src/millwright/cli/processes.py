@@ -90,7 +90,7 @@ def stop_on_signals(stop: threading.Event) -> None:
 class Child:
     """A process of ours, in a session of its own, so that Ctrl-C reaches only its parent."""
 
-    def __init__(self, name: str, arguments: Sequence[str], *, log: Path) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], *, folder: Path, log: Path) -> None:
         self.name = name
         self.log = log
         with log.open("ab") as stream:
@@ -99,6 +99,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
+                cwd=folder,
                 start_new_session=True,
             )
         self.pid = self._process.pid

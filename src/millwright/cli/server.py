@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Annotated
 
 import typer
 
-from millwright.cli.processes import CONTROL_PORT, LOOPBACK, RunFile, announced, free_port
+from millwright.cli.processes import (
+    CONTROL_PORT,
+    LOOPBACK,
+    RunFile,
+    announced,
+    free_port,
+    stop_on_signals,
+)
 from millwright.cli.session import session
 from millwright.cli.verbs import single
 from millwright.workspace.config import Config
@@ -56,6 +64,8 @@ def run_server(config: Config, *, host: str, port: int, is_open: bool) -> None:
             name=NAME, pid=os.getpid(), started_us=clock.now_us(), host=host, port=chosen
         )
         with announced(config.home / RUN_FOLDER, entry):
+            # uvicorn hands a signal on when it has drained; without this it would end us there.
+            stop_on_signals(threading.Event())
             sys.stderr.write(f"control plane: http://{host}:{chosen}\n")
             server.run()
     finally:

@@ -66,8 +66,12 @@ class Running:
 
 
 @contextmanager
-def processes(config: Config, *, port: int, serving_port: int) -> Generator[Running]:
+def processes(
+    config: Config, *, port: int, serving_port: int, keep: bool = False
+) -> Generator[Running]:
     """Run the three processes while the block runs, and drain them at its end.
+
+    With `keep` they go on when the block ends well.
 
     Serving first, so that what it captured is handed over while the control plane still
     answers; then the worker; then the control plane.
@@ -82,6 +86,7 @@ def processes(config: Config, *, port: int, serving_port: int) -> Generator[Runn
         server = Child(
             "server",
             ["server", *base, "--host", LOOPBACK, "--port", str(port), "--open"],
+            folder=config.root,
             log=logs / "server.log",
         )
         started.append(server)
@@ -96,9 +101,10 @@ def processes(config: Config, *, port: int, serving_port: int) -> Generator[Runn
                 *("--state", str(config.home / STATE_FOLDER)),
                 *("--run-folder", str(run_folder)),
             ],
+            folder=config.root,
             log=logs / "serve.log",
         )
-        worker = Child("worker", ["worker", *base], log=logs / "worker.log")
+        worker = Child("worker", ["worker", *base], folder=config.root, log=logs / "worker.log")
         started += [serving, worker]
         yield Running(
             server=control,
@@ -106,6 +112,8 @@ def processes(config: Config, *, port: int, serving_port: int) -> Generator[Runn
             worker=worker.wait_for(run_folder),
             children=started,
         )
+        if keep:
+            started.clear()
     finally:
         for child in [*started[1:], *started[:1]]:
             child.stop()

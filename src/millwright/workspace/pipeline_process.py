@@ -56,7 +56,9 @@ def _run(order: Order) -> Outcome:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not through `sys.stdin`, whose lock the interpreter wants when it ends.
+    while os.read(0, 4096):
+        pass
     # Steps that run are lost with us, and run again when the job is taken up.
     os._exit(70)
 
