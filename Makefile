@@ -6,6 +6,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 
 help:
+	@echo "make demo     set up and run the whole loop on real data"
 	@echo "make test     set up and run the tests"
 	@echo "make check    lint, types, layers, tests: what CI runs"
 	@echo "make lint     ruff, without changing anything"
@@ -25,6 +26,9 @@ setup: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch .venv/ready
+
+demo: setup
+	$(BIN)/mill demo
 
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not storm and not interop"
