@@ -47,7 +47,7 @@ def demo(
     ] = "drift",
     drift: Annotated[
         str | None,
-        typer.Option("--drift", help="COLUMN:shift|scale|missing|stuck|swap."),
+        typer.Option("--drift", help="COLUMN:shift|scale|missing|stuck."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of every draw and fit.")] = 0,
     keep: Annotated[

@@ -27,9 +27,11 @@ LIVE_SHARE = 0.35
 MAX_LIVE_ROWS = 4000
 MIN_ROWS = 200
 CUT_SEED = 1_000_003
-OPERATIONS = ("shift", "scale", "missing", "stuck", "swap")
+OPERATIONS = ("shift", "scale", "missing", "stuck")
+MIN_MOVED = 0.3
+"""A change that alters fewer of the values cannot be found in some hundred requests."""
 SHIFT_SD = 2.0
-SCALE = 2.0
+SCALE = 3.0
 MISSING_SHARE = 0.4
 
 
@@ -46,8 +48,7 @@ class Change:
             "shift": f"every value is raised by {SHIFT_SD:g} standard deviations",
             "scale": f"every value is multiplied by {SCALE:g}",
             "missing": f"{MISSING_SHARE:.0%} of the values are lost",
-            "stuck": "every value is that of the first live row",
-            "swap": "every value is replaced by another value of the column",
+            "stuck": "every value is the column's rarest",
         }
         return said[self.operation]
 
@@ -144,7 +145,7 @@ def parse_change(text: str | None, rows: Rows) -> Change:
     if text is None:
         numbers = [name for name in rows.features if rows.base.schema[name].is_numeric()]
         column = "mean_texture" if "mean_texture" in numbers else (numbers or rows.features)[0]
-        return Change(column, "shift" if numbers else "swap")
+        return Change(column, "shift" if numbers else "stuck")
     column, _, operation = text.rpartition(":") if ":" in text else (text, "", "")
     if column not in rows.features:
         raise Invalid(
@@ -153,7 +154,7 @@ def parse_change(text: str | None, rows: Rows) -> Change:
             fix=did_you_mean(column, rows.features),
         )
     is_number = rows.base.schema[column].is_numeric()
-    operation = operation or ("shift" if is_number else "swap")
+    operation = operation or ("shift" if is_number else "stuck")
     if operation not in OPERATIONS:
         raise Invalid(
             f"--drift {text!r}: there is no change called {operation!r}",
@@ -161,8 +162,16 @@ def parse_change(text: str | None, rows: Rows) -> Change:
             fix=did_you_mean(operation, OPERATIONS),
         )
     if operation in {"shift", "scale"} and not is_number:
-        raise Invalid(f"--drift {text!r}: {column} is no number", fix=f"try {column}:swap")
-    return Change(column, operation)
+        raise Invalid(f"--drift {text!r}: {column} is no number", fix=f"try {column}:stuck")
+    change = Change(column, operation)
+    moved = _share_moved(rows, change)
+    if moved < MIN_MOVED:
+        raise Invalid(
+            f"--drift {text!r} alters {moved:.0%} of the values",
+            why="the demo sends some hundred requests, in which so little cannot be found",
+            fix=f"try {column}:{'shift' if is_number else 'stuck'}",
+        )
+    return change
 
 
 def draw(rows: Rows, *, seed: int, phase: str, count: int, change: Change | None) -> Iterator[Draw]:
@@ -188,18 +197,15 @@ class _Changed:
         self._change = change
         self._is_whole = column.dtype.is_integer()
         self._sd = _number(column.std()) if column.dtype.is_numeric() else 0.0
-        self._first: Cell = rows.live.get_column(change.column)[0]
-        counts = column.drop_nulls().value_counts(sort=True)
-        self._levels: list[Cell] = counts.get_column(change.column).to_list()
+        counts = column.drop_nulls().value_counts(name="times").sort("times", change.column)
+        self._rarest: Cell = counts.get_column(change.column)[0]
 
     def value(self, value: Cell, chance: random.Random) -> Cell:
         match self._change.operation:
             case "missing":
                 return None if chance.random() < MISSING_SHARE else value
             case "stuck":
-                return self._first
-            case "swap":
-                return self._swapped(value)
+                return self._rarest
             case _:
                 if not isinstance(value, int | float):
                     return value
@@ -210,9 +216,13 @@ class _Changed:
                 )
                 return round(moved) if self._is_whole else moved
 
-    def _swapped(self, value: Cell) -> Cell:
-        at = self._levels.index(value) if value in self._levels else -1
-        return self._levels[(at + 1) % len(self._levels)]
+
+def _share_moved(rows: Rows, change: Change) -> float:
+    """Return the share of the live rows whose value the change alters."""
+    changed = _Changed(rows, change)
+    chance = random.Random(0)  # noqa: S311 - an estimate
+    values: list[Cell] = rows.live.get_column(change.column).to_list()
+    return sum(changed.value(value, chance) != value for value in values) / len(values)
 
 
 def _number(value: object) -> float:
