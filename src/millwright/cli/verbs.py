@@ -1,0 +1,48 @@
+"""How a noun and its verbs are declared, and the options that several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from millwright.cli.session import session
+from millwright.core.errors import Invalid
+
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")]
+WantedReason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal. Needed.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")
+]
+Limit = Annotated[
+    int, typer.Option("--limit", min=1, max=10_000, metavar="N", help="At most so many.")
+]
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+def noun(summary: str) -> typer.Typer:
+    """Return an app with verbs, each a command of its own."""
+    app = single()
+
+    def group(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            session().complain(context.get_help())
+            raise typer.Exit(Invalid.exit_code)
+
+    # With a callback, one verb is a verb, too.
+    app.callback(help=summary, invoke_without_command=True)(group)
+
+    return app
+
+
+def single() -> typer.Typer:
+    """Return an app for a noun that is itself the command."""
+    return typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=_SETTINGS,
+    )
