@@ -35,6 +35,7 @@ def list_all(
         found = door.audit.events(
             after=after, limit=limit, kind=kind, subject=subject, newest_first=newest
         )
+        names = here.names(door)
     here.answer(
         found,
         lambda: text.table(
@@ -44,7 +45,7 @@ def list_all(
                     one.place,
                     text.when(one.time_us),
                     one.kind,
-                    one.actor,
+                    names.get(one.actor, one.actor),
                     ", ".join(thing.id for thing in one.subjects),
                     _reason(one),
                     one.id,

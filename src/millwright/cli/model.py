@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -67,7 +68,8 @@ def history(name: Name) -> None:
     here = session()
     with here.door() as door:
         found = door.models.history(name=name)
-    here.answer(found, lambda: history_lines(found))
+        names = here.names(door)
+    here.answer(found, lambda: history_lines(found, names))
 
 
 @app.command()
@@ -232,7 +234,7 @@ def version_lines(version: ModelVersion) -> list[str]:
     )
 
 
-def history_lines(found: ModelHistory) -> list[str]:
+def history_lines(found: ModelHistory, names: Mapping[str, str]) -> list[str]:
     """Return versions and moves as two tables."""
     model = found.model
     aliases = ", ".join(f"{alias} v{number}" for alias, number in model.aliases.items())
@@ -258,7 +260,7 @@ def history_lines(found: ModelHistory) -> list[str]:
                 one.alias,
                 _numbered(one.previous),
                 _numbered(one.version),
-                one.actor,
+                names.get(one.actor, one.actor),
                 one.reason,
             )
             for one in found.aliases

@@ -1,7 +1,12 @@
-"""What long-lived processes share: their entry in `<home>/run`, ports, signals and children."""
+"""What long-lived processes share: their entry in `<home>/run`, ports, signals and children.
+
+An entry counts for as long as its process holds a lock on it, which no kill can prevent from
+being let go of; a process number alone may be another's by now.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -21,9 +26,11 @@ from millwright.core.errors import Failed, TimedOut, Unreachable
 CONTROL_PORT = 8420
 SERVING_PORT = 8421
 PORTS_TRIED = 50
+BACKLOG = 2048
 START_S = 30.0
 DRAIN_S = 20.0
 LOOPBACK = "127.0.0.1"
+WITH_PARENT = "--with-parent"
 
 
 class RunFile(Struct, frozen=True, kw_only=True):
@@ -42,35 +49,49 @@ def announced(folder: Path, entry: RunFile) -> Generator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{entry.name}.json"
     aside = path.with_suffix(f".{entry.pid}")
-    aside.write_bytes(msgspec.json.encode(entry) + b"\n")
-    aside.replace(path)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            if msgspec.json.decode(path.read_bytes(), type=RunFile).pid == entry.pid:
-                path.unlink()
+    with aside.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write(msgspec.json.encode(entry) + b"\n")
+        held.flush()
+        aside.replace(path)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if msgspec.json.decode(path.read_bytes(), type=RunFile).pid == entry.pid:
+                    path.unlink()
 
 
 def read_running(folder: Path) -> list[RunFile]:
     """Return the entries whose processes live."""
     found: list[RunFile] = []
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        with suppress(OSError, msgspec.MsgspecError):
-            entry = msgspec.json.decode(path.read_bytes(), type=RunFile)
-            os.kill(entry.pid, 0)
-            found.append(entry)
+        with suppress(OSError, msgspec.MsgspecError), path.open("rb") as file:
+            entry = msgspec.json.decode(file.read(), type=RunFile)
+            try:
+                # Shared, so that two who ask at once do not take each other for the process.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.append(entry)
     return found
 
 
-def free_port(host: str, wanted: int) -> int:
-    """Return `wanted`, or the next port above it that nobody listens on."""
+def listen(host: str, wanted: int) -> socket.socket:
+    """Return a socket that listens on `wanted`, or on the next port above it that is free.
+
+    Raises Unreachable when there is none.
+    """
     for port in range(wanted, wanted + PORTS_TRIED):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind((host, port))
-                return port
+        found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            found.bind((host, port))
+            # At once: two sockets that are only bound may share a port.
+            found.listen(BACKLOG)
+        except OSError:
+            found.close()
+            continue
+        return found
     raise Unreachable(
         f"no port from {wanted} to {wanted + PORTS_TRIED - 1} is free on {host}",
         fix="name another with --port",
@@ -87,16 +108,39 @@ def stop_on_signals(stop: threading.Event) -> None:
     signal.signal(signal.SIGINT, leave)
 
 
-class Child:
-    """A process of ours, in a session of its own, so that Ctrl-C reaches only its parent."""
+def end_with_parent() -> None:
+    """Have this process told to finish when its standard input ends: its parent is gone then."""
 
-    def __init__(self, name: str, arguments: Sequence[str], *, folder: Path, log: Path) -> None:
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+class Child:
+    """A process of ours, in a session of its own, so that Ctrl-C reaches only its parent.
+
+    It drains and ends when its parent is killed, unless it `outlives` it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        log: Path,
+        outlives: bool = False,
+    ) -> None:
         self.name = name
         self.log = log
+        bound = () if outlives else (WITH_PARENT,)
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "millwright", *arguments],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "millwright", *arguments, *bound],
+                stdin=subprocess.DEVNULL if outlives else subprocess.PIPE,
                 stdout=stream,
                 stderr=stream,
                 cwd=folder,
@@ -139,3 +183,6 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+        finally:
+            if self._process.stdin is not None:
+                self._process.stdin.close()

@@ -16,8 +16,10 @@ from millwright.cli.processes import (
     CONTROL_PORT,
     LOOPBACK,
     SERVING_PORT,
+    WITH_PARENT,
     RunFile,
     announced,
+    end_with_parent,
 )
 from millwright.cli.session import session
 from millwright.cli.verbs import single
@@ -41,8 +43,11 @@ def serve(
         typer.Option("--state", help="This process's own folder; by default in the home."),
     ] = None,
     run_folder: Annotated[Path | None, typer.Option("--run-folder", hidden=True)] = None,
+    with_parent: Annotated[bool, typer.Option(WITH_PARENT, hidden=True)] = False,
 ) -> None:
     """Run until SIGTERM or Ctrl-C, following the server that --url or the settings name."""
+    if with_parent:
+        end_with_parent()
     config = session().config()
     run_serving(
         url=config.url or f"http://{LOOPBACK}:{CONTROL_PORT}",

@@ -12,9 +12,11 @@ import typer
 from millwright.cli.processes import (
     CONTROL_PORT,
     LOOPBACK,
+    WITH_PARENT,
     RunFile,
     announced,
-    free_port,
+    end_with_parent,
+    listen,
     stop_on_signals,
 )
 from millwright.cli.session import session
@@ -36,8 +38,11 @@ def server(
         bool,
         typer.Option("--open", help="Let this machine in without a token; loopback only."),
     ] = False,
+    with_parent: Annotated[bool, typer.Option(WITH_PARENT, hidden=True)] = False,
 ) -> None:
     """Run until SIGTERM or Ctrl-C."""
+    if with_parent:
+        end_with_parent()
     run_server(session().config(), host=host, port=port, is_open=is_open)
 
 
@@ -55,7 +60,8 @@ def run_server(config: Config, *, host: str, port: int, is_open: bool) -> None:
     check_bind(host, authenticated=not is_open)
     home = Home.open(config.home, database=config.database, policy=config.policy)
     try:
-        chosen = free_port(host, port)
+        listener = listen(host, port)
+        chosen: int = listener.getsockname()[1]
         if chosen != port:
             sys.stderr.write(f"port {port} is busy; taking {chosen}\n")
         clock = SystemClock()
@@ -67,6 +73,6 @@ def run_server(config: Config, *, host: str, port: int, is_open: bool) -> None:
             # uvicorn hands a signal on when it has drained; without this it would end us there.
             stop_on_signals(threading.Event())
             sys.stderr.write(f"control plane: http://{host}:{chosen}\n")
-            server.run()
+            server.run(sockets=[listener])
     finally:
         home.close()

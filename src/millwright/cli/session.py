@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from millwright.cli import text
-from millwright.core.errors import MillwrightError, Unsupported
+from millwright.core.errors import Denied, MillwrightError, Unsupported
 from millwright.records.runs import Problem
 
 if TYPE_CHECKING:
@@ -92,6 +92,13 @@ class Session:
 
         with Workspace.open(config) as workspace:
             yield workspace
+
+    def names(self, door: Door) -> Mapping[str, str]:
+        """Return the names of actors by id; empty for who may not see them."""
+        try:
+            return {one.id: one.name for one in door.access.actors()}
+        except Denied:
+            return {}
 
     def answer(
         self, record: object, lines: Callable[[], Iterable[str]], *, empty: str = ""

@@ -71,7 +71,8 @@ def processes(
 ) -> Generator[Running]:
     """Run the three processes while the block runs, and drain them at its end.
 
-    With `keep` they go on when the block ends well.
+    With `keep` they go on when the block ends well; without it they end even when this process
+    is killed.
 
     Serving first, so that what it captured is handed over while the control plane still
     answers; then the worker; then the control plane.
@@ -88,6 +89,7 @@ def processes(
             ["server", *base, "--host", LOOPBACK, "--port", str(port), "--open"],
             folder=config.root,
             log=logs / "server.log",
+            outlives=keep,
         )
         started.append(server)
         control = server.wait_for(run_folder)
@@ -103,8 +105,15 @@ def processes(
             ],
             folder=config.root,
             log=logs / "serve.log",
+            outlives=keep,
         )
-        worker = Child("worker", ["worker", *base], folder=config.root, log=logs / "worker.log")
+        worker = Child(
+            "worker",
+            ["worker", *base],
+            folder=config.root,
+            log=logs / "worker.log",
+            outlives=keep,
+        )
         started += [serving, worker]
         yield Running(
             server=control,

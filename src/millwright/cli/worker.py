@@ -6,8 +6,18 @@ import logging
 import os
 import sys
 import threading
+from typing import Annotated
 
-from millwright.cli.processes import LOOPBACK, RunFile, announced, stop_on_signals
+import typer
+
+from millwright.cli.processes import (
+    LOOPBACK,
+    WITH_PARENT,
+    RunFile,
+    announced,
+    end_with_parent,
+    stop_on_signals,
+)
 from millwright.cli.session import session
 from millwright.cli.verbs import single
 from millwright.workspace.config import Config
@@ -18,8 +28,12 @@ app = single()
 
 
 @app.command(help="Run an automation worker: rules, rollouts, monitors, jobs.")
-def worker() -> None:
+def worker(
+    with_parent: Annotated[bool, typer.Option(WITH_PARENT, hidden=True)] = False,
+) -> None:
     """Run until SIGTERM or Ctrl-C; the job at hand is brought to its end."""
+    if with_parent:
+        end_with_parent()
     run_worker(session().config())
 
 

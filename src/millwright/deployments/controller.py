@@ -319,7 +319,8 @@ class Deployments:
         row = self._row(tx, act.project_key, found.deployment)
         winner = found.candidate if state == "promoted" else found.champion
         version = self._version(tx, row, winner)
-        act = self._close(tx, act, found, state, why)
+        ended = f"rollout of v{found.candidate} {state.replace('_', ' ')}: {why}"
+        act = msgspec.structs.replace(self._close(tx, act, found, state, why), reason=ended)
         self._change(tx, act, row, alone(version), rollout_pk=None, salt=row.salt)
         if state == "promoted":
             self._on_promoted(tx, act, version)

@@ -164,6 +164,9 @@ def _look(host: Host, caller: Caller) -> page.Seen:
         events=door.audit.events(limit=LATEST, newest_first=True)
         if caller.may(Permission.AUDIT_READ)
         else None,
+        actors={one.id: one.name for one in door.access.actors()}
+        if caller.may(Permission.USER_READ)
+        else {},
     )
 
 

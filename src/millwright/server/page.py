@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -27,7 +27,8 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 p, caption { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+  border-bottom: 1px solid var(--line); }
+th { white-space: nowrap; } td { overflow-wrap: break-word; }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .8rem; }
 dt { color: var(--soft); font-size: .85rem; } dd { margin: 0; font-size: 1.4rem; }
 .open { color: var(--alarm); font-weight: 600; }
@@ -48,6 +49,8 @@ class Seen:
     deployments: Sequence[Deployment] | None
     alerts: Sequence[Alert] | None
     events: Sequence[Event] | None
+    actors: Mapping[str, str]
+    """Id -> name of those whose names the reader may see."""
 
 
 def render(seen: Seen) -> str:
@@ -64,7 +67,7 @@ def render(seen: Seen) -> str:
         f"{_counts(status)}"
         f"<h2>Deployments</h2>{_deployments(seen.deployments)}"
         f"<h2>Latest alerts</h2>{_alerts(seen.alerts)}"
-        f"<h2>Latest events</h2>{_events(seen.events)}"
+        f"<h2>Latest events</h2>{_events(seen.events, seen.actors)}"
         "</body></html>"
     )
 
@@ -123,7 +126,7 @@ def _alerts(alerts: Sequence[Alert] | None) -> str:
     return _table(head, rows, empty="No alert so far.")
 
 
-def _events(events: Sequence[Event] | None) -> str:
+def _events(events: Sequence[Event] | None, actors: Mapping[str, str]) -> str:
     if events is None:
         return _hidden("audit.read")
     rows = (
@@ -131,7 +134,7 @@ def _events(events: Sequence[Event] | None) -> str:
             str(one.place),
             _time(one.time_us),
             escape(one.kind),
-            escape(one.actor),
+            escape(actors.get(one.actor, one.actor)),
             "<br>".join(escape(f"{subject.kind} {subject.id}") for subject in one.subjects),
         ]
         for one in events

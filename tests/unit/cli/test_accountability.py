@@ -14,6 +14,7 @@ from millwright.doors.audit import Proof, Verification
 from millwright.records.access import Actor, NewToken, Token
 from millwright.records.automation import Rule
 from millwright.records.events import Event
+from millwright.workspace.open import system_user
 
 
 def test_events_are_listed_in_order_by_kind_subject_and_place(mill: Mill) -> None:
@@ -24,7 +25,7 @@ def test_events_are_listed_in_order_by_kind_subject_and_place(mill: Mill) -> Non
     newest = mill.ok("audit", "list", "--newest", "--limit", "1")
     assert newest.plain == (
         "place  time  kind  actor  what  reason  id\n"
-        "  4  TIME  DatasetVersionCreated  act_ID  dat_ID, dsv_ID  the first  evt_ID\n"
+        f"  4  TIME  DatasetVersionCreated  {system_user()}  dat_ID, dsv_ID  the first  evt_ID\n"
     )
     version = events[4].subjects[1].id
     found = mill.ok("audit", "list", "--subject", version, "--json").record(list[Event])

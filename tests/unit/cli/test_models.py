@@ -15,6 +15,7 @@ from millwright.doors.models import ModelHistory
 from millwright.records.deployments import Deployment, Rollout
 from millwright.records.models import Approval, GateReport, ModelVersion
 from millwright.registry.package import write_package
+from millwright.workspace.open import system_user
 
 GATE = "checks:\n- {check: floor, metric: auc, at_least: 0.8}\n"
 STRICT = "checks:\n- {check: floor, metric: auc, at_least: 0.99999}\n"
@@ -111,7 +112,7 @@ def test_a_model_from_its_package_to_requests_and_back(project: Mill) -> None:
         ("champion", 1, "worse for the north"),
     ]
     said = mill.ok("model", "history", "churn").plain
-    assert "TIME  champion  v2  v1  act_ID  worse for the north" in said
+    assert f"TIME  champion  v2  v1  {system_user()}  worse for the north" in said
     deployment = mill.ok("deploy", "show", "churn", "--json").record(Deployment)
     assert deployment.rollout is None
 

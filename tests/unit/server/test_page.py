@@ -26,6 +26,7 @@ def test_what_is_not_ours_is_escaped() -> None:
     event = replace(example_of(Event), kind=EVIL, subjects=[Subject(kind=EVIL, id=EVIL)])
     html = render(
         Seen(
+            actors={},
             status=replace(STATUS, project=EVIL, home=EVIL, version=EVIL),
             deployments=[replace(example_of(Deployment), name=EVIL, model=EVIL)],
             alerts=[replace(example_of(Alert), message=EVIL, deployment=EVIL)],
@@ -37,7 +38,7 @@ def test_what_is_not_ours_is_escaped() -> None:
 
 
 def test_it_says_how_things_are() -> None:
-    html = render(Seen(status=STATUS, deployments=[], alerts=[], events=[]))
+    html = render(Seen(status=STATUS, deployments=[], alerts=[], events=[], actors={}))
     text = re.sub(r"<[^>]+>", " ", html.partition("</style>")[2])
     assert "12,345" in text
     assert "Last event: 1970-01-01 00:00:00 UTC" in text
@@ -46,13 +47,13 @@ def test_it_says_how_things_are() -> None:
 
 
 def test_it_says_what_the_reader_may_not_see() -> None:
-    html = render(Seen(status=STATUS, deployments=None, alerts=None, events=None))
+    html = render(Seen(status=STATUS, deployments=None, alerts=None, events=None, actors={}))
     for permission in ("deployment.read", "alert.read", "audit.read"):
         assert f"takes the permission {permission}" in html
 
 
 def test_nothing_but_its_own_style_is_let_in() -> None:
-    html = render(Seen(status=STATUS, deployments=[], alerts=[], events=[]))
+    html = render(Seen(status=STATUS, deployments=[], alerts=[], events=[], actors={}))
     style = re.search("<style>(.*)</style>", html, re.DOTALL)
     assert style
     digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
