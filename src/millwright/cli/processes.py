@@ -6,7 +6,6 @@ being let go of; a process number alone may be another's by now.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -46,6 +45,8 @@ class RunFile(Struct, frozen=True, kw_only=True):
 @contextmanager
 def announced(folder: Path, entry: RunFile) -> Generator[None]:
     """Keep an entry in the home's run folder while the block runs."""
+    import fcntl  # Unknown on Windows, whence a server's models can be asked all the same.
+
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{entry.name}.json"
     aside = path.with_suffix(f".{entry.pid}")
@@ -64,6 +65,8 @@ def announced(folder: Path, entry: RunFile) -> Generator[None]:
 
 def read_running(folder: Path) -> list[RunFile]:
     """Return the entries whose processes live."""
+    import fcntl
+
     found: list[RunFile] = []
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         with suppress(OSError, msgspec.MsgspecError), path.open("rb") as file:

@@ -252,7 +252,7 @@ def _check_url(url: str) -> str:
     if parsed.userinfo or parsed.query or parsed.fragment:
         raise Invalid(
             "the address of a server holds no credentials, query or fragment",
-            fix="give the token as such: mill login, or MILLWRIGHT_TOKEN",
+            fix="give the token as such in MILLWRIGHT_TOKEN",
         )
     return url.rstrip("/")
 

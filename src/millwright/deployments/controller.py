@@ -145,8 +145,7 @@ class Deployments:
         plan = check_plan(plan or RolloutPlan())
         now_us = self._clock.now_us()
         with self._database.write() as tx:
-            row = self._row(tx, act.project_key, name)
-            tables.lock_deployment(tx, row.pk)
+            row = self._locked(tx, act.project_key, name)
             champion = self._champion(tx, row)
             if version.model_pk != row.model_pk:
                 raise Invalid(f"deployment {name} serves the model {row.model}, not {version.name}")
@@ -190,10 +189,15 @@ class Deployments:
         Returns None when it has ended, or when somebody else has just looked.
         """
         with self._database.write() as tx:
-            found = tables.find_rollout(tx, pk=rollout_pk)
-            if found is None or found.state != "running":
+            before = tables.find_rollout(tx, pk=rollout_pk)
+            if before is None:
                 return None
-            tables.lock_deployment(tx, found.deployment_pk)
+            tables.lock_deployment(tx, before.deployment_pk)
+            found = tables.find_rollout(tx, pk=rollout_pk)
+            assert found is not None, "rollouts are never removed"
+            # While this one waited for the lock, another may have looked, or ended it.
+            if found.state != "running" or found.looks != before.looks:
+                return None
             next_segment = self._observe(tx, found)
             seen = self._seen(tx, found)
             step = decide(found.plan, seen)
@@ -220,8 +224,7 @@ class Deployments:
     def abort(self, act: Act, name: str) -> Rollout:
         """End the running rollout by hand; raises Conflict when none runs."""
         with self._database.write() as tx:
-            row = self._row(tx, act.project_key, name)
-            tables.lock_deployment(tx, row.pk)
+            row = self._locked(tx, act.project_key, name)
             running = [
                 found
                 for found in tables.list_rollouts(tx, deployment_pk=row.pk)
@@ -234,8 +237,7 @@ class Deployments:
 
     def replace(self, tx: Writer, act: Act, name: str, version: VersionRow) -> Deployment:
         """Let `version` answer everything at once, in the caller's transaction; ends a rollout."""
-        row = self._row(tx, act.project_key, name)
-        tables.lock_deployment(tx, row.pk)
+        row = self._locked(tx, act.project_key, name)
         if row.rollout_pk is not None:
             running = tables.find_rollout(tx, pk=row.rollout_pk)
             assert running is not None
@@ -375,6 +377,11 @@ class Deployments:
                 fix=did_you_mean(name, known) or "mill deploy create makes one",
             )
         return found
+
+    def _locked(self, tx: Writer, project_key: int, name: str) -> DeploymentRow:
+        """Return a deployment that nobody else can change before this transaction ends."""
+        tables.lock_deployment(tx, self._row(tx, project_key, name).pk)
+        return self._row(tx, project_key, name)
 
     def _champion(self, tx: Reader, row: DeploymentRow) -> VersionRow:
         return self._version(tx, row, row.variants[0].version)

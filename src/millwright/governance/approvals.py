@@ -9,6 +9,7 @@ from millwright.governance.policy import Policy, needs_approval, usable
 from millwright.journal.log import Journal
 from millwright.metadata.database import Database, Writer
 from millwright.metadata.tables import approvals as tables
+from millwright.metadata.tables import models as model_tables
 from millwright.metadata.tables.models import VersionRow
 from millwright.records.events import (
     Act,
@@ -40,6 +41,11 @@ class Approvals:
             return
         now_us = self._clock.now_us()
         with self._database.write() as tx:
+            # Of two who ask at once the second finds the first one's request, or what came of it.
+            model_tables.lock_model(tx, version.model_pk)
+            pointed = model_tables.find_alias(tx, model_pk=version.model_pk, alias=alias)
+            if pointed is not None and pointed.pk == version.pk:
+                return
             newest = tables.newest_approval(tx, version_pk=version.pk, alias=alias)
             if usable(newest, digest=version.digest, now_us=now_us):
                 return

@@ -77,7 +77,10 @@ class Promotions:
 
     def finish_rollout(self, tx: Writer, act: Act, version: VersionRow) -> None:
         """Make the winner of a rollout champion, in the transaction that ends the rollout."""
-        self.guard(tx, act, version.model_version(), CHAMPION)
+        pointed = model_tables.find_alias(tx, model_pk=version.model_pk, alias=CHAMPION)
+        # Champion already, it has used its approval up and needs no other.
+        if pointed is None or pointed.pk != version.pk:
+            self.guard(tx, act, version.model_version(), CHAMPION)
         self._aliases.point_in(tx, act, version, CHAMPION)
 
     def guard(self, tx: Writer, act: Act, version: ModelVersion, alias: str) -> None:

@@ -229,7 +229,7 @@ def _no_checkpoint(why: str) -> Invalid:
     return Invalid(
         "this is not a checkpoint",
         why=why,
-        fix="give the text that `mill audit export` wrote, unchanged",
+        fix="give the text that `mill audit checkpoint` wrote, unchanged",
     )
 
 

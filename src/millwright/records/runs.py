@@ -35,6 +35,8 @@ class RunSource(Struct, frozen=True, kw_only=True):
     git_commit: str | None = None
     git_diff_digest: Digest | None = None
     """What was changed and not committed, as a patch; None when nothing was."""
+    process: str | None = None
+    """Machine, boot, process and its start, by which one sees that it is gone."""
 
 
 class RunLink(Struct, frozen=True, kw_only=True):

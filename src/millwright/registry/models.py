@@ -221,7 +221,7 @@ def _no_version(tx: Reader, project_key: int, model: tables.ModelRow, ref: Ref) 
         why = f"model {model.name} has {model.versions} versions; its aliases: {named or 'none'}"
         fix = (
             did_you_mean(ref.alias, aliases)
-            or f"mill model alias {model.name} {ref.alias} v{model.versions}"
+            or f"mill model promote {model.name}@v{model.versions} --alias {ref.alias}"
         )
     else:
         why = f"model {model.name} has the versions v1 to v{model.versions}"

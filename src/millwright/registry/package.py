@@ -25,6 +25,7 @@ from typing import cast
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from millwright.core.digest import Digest, digest_file
 from millwright.core.errors import Corrupt, Failed, Invalid, NotFound, Refused, Unsupported
@@ -69,6 +70,11 @@ SERVED = "onnx"
 # A package is itself the proof that it answers as the model in memory did; scikit-learn sums in
 # an order that may depend on the shape of its input.
 _SAME = 1e-9
+
+
+class _Examples(Struct, frozen=True):
+    columns: list[str]
+    data: list[list[str | int | float | bool | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +180,24 @@ def read_package(folder: Path) -> Package:
     return parse_package(
         lambda name: path_to(name).read_bytes(), lambda name: digest_file(path_to(name))
     )
+
+
+def read_examples(folder: Path, signature: Signature) -> dict[str, Array]:
+    """Return the rows that a package keeps of those it was trained on, as the model takes them.
+
+    Raises NotFound where there are none, and Corrupt when they cannot be read.
+    """
+    try:
+        read = msgspec.json.decode((folder / EXAMPLE).read_bytes(), type=_Examples)
+    except FileNotFoundError as error:
+        raise NotFound(f"{folder} keeps no example rows") from error
+    except msgspec.MsgspecError as error:
+        raise Corrupt(f"{folder / EXAMPLE} cannot be read", why=str(error)) from error
+    columns: dict[str, Array] = {}
+    for place, name in enumerate(read.columns):
+        values = [row[place] for row in read.data]
+        columns[name] = np.array(values, dtype=object if None in values else None)
+    return check_columns(signature, columns)
 
 
 def load_package(

@@ -6,6 +6,7 @@ branch and the working copy are gone.
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -45,7 +46,33 @@ def capture(artifacts: ArtifactStore, root: Path, command: list[str]) -> RunSour
         code_digest=put_tree(artifacts, files).digest if files else None,
         git_commit=None if commit is None else commit.decode().strip(),
         git_diff_digest=Digest(artifacts.put_bytes(diff)) if diff else None,
+        process=process_identity(os.getpid()),
     )
+
+
+def process_identity(pid: int) -> str | None:
+    """Return what tells a process of this machine from every other, also when its number is reused.
+
+    None where the system does not say, or there is no such process.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        # The 22nd field, counted behind the name, which may hold spaces: ticks since boot.
+        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+    return f"{platform.node()}/{boot}/{pid}/{started}"
+
+
+def is_gone(process: str) -> bool:
+    """Tell whether a process that ran on this machine has ended; False when one cannot know."""
+    here = process_identity(os.getpid())
+    if here is None:
+        return False
+    machine, boot, pid, _ = process.split("/")
+    if machine != platform.node():
+        return False
+    return not here.startswith(f"{machine}/{boot}/") or process_identity(int(pid)) != process
 
 
 def installed() -> dict[str, str]:

@@ -15,6 +15,7 @@ from millwright.core.ids import RunId, bounds, new_id
 from millwright.core.refs import LATEST, check_name, did_you_mean
 from millwright.journal.log import Journal
 from millwright.metadata.database import Database, Reader, Writer
+from millwright.metadata.tables import pipelines as pipeline_tables
 from millwright.metadata.tables import runs as tables
 from millwright.records.events import Act, RunFinished, RunStarted, Subject
 from millwright.records.runs import (
@@ -27,6 +28,7 @@ from millwright.records.runs import (
     RunSource,
     RunStatus,
 )
+from millwright.tracking.environment import is_gone
 
 DEFAULT_EXPERIMENT = "Default"
 MAX_KEY_CHARS = 250
@@ -208,6 +210,25 @@ class Runs:
             error=None if error is None else error.what,
         )
         self._journal.append(tx, act, detail, [Subject(kind="run", id=run, digest=telemetry)])
+
+    def close_abandoned(self, act: Act) -> list[RunId]:
+        """Close the running runs whose process on this machine has been killed; return them.
+
+        A process that is killed cannot say so itself; what it finished stays finished.
+        """
+        with self._database.write() as tx:
+            lost = [
+                row
+                for row in tables.list_running(tx, project=act.project_key)
+                if (process := row.source().process) is not None and is_gone(process)
+            ]
+            problem = Problem(code="failed", what="its process was killed", fix="run it again")
+            # Steps before the pipeline they belong to.
+            for row in sorted(lost, key=lambda one: -one.pk):
+                run = RunId(row.id)
+                self.finish_in(tx, act, run, status="failed", error=problem, log_digest=None)
+                pipeline_tables.end_step_run(tx, run=run, outcome="failed")
+            return [RunId(row.id) for row in lost]
 
     def get(self, project_key: int, ref: str) -> Run:
         """Return a run by id or unique id prefix; `latest` is the newest of all.

@@ -136,6 +136,7 @@ def run(
     Modules of the project must not have been imported and edited before: use a process a run.
     """
     pipeline = find_pipeline(target, root)
+    workspace.home.runs.close_abandoned(act)
     with _Hosted(workspace, root=root, act=act, executor=executor, workers=workers) as host:
         return execute(pipeline, resolve(workspace, pipeline, params), host=host, on_event=on_event)
 

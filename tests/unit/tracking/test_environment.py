@@ -9,7 +9,7 @@ import pytest
 from millwright.artifacts.store import ArtifactStore
 from millwright.artifacts.trees import load_tree
 from millwright.testing.artifacts import MemoryBackend
-from millwright.tracking.environment import capture
+from millwright.tracking.environment import capture, is_gone, process_identity
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -80,3 +80,16 @@ def test_symbolic_links_and_large_files_are_left_out(store: ArtifactStore, proje
     (project / "link.py").symlink_to(project / "flow.py")
     (project / "large.py").write_bytes(b"#" * (1 << 21))
     assert files_of(store, project) == ["flow.py", "pkg/steps.py"]
+
+
+def test_a_process_is_known_until_it_ends_and_not_mistaken_for_its_successor() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    identity = process_identity(child.pid)
+    if identity is None:
+        pytest.skip("this system does not say when a process started")
+    assert not is_gone(identity)
+    assert is_gone(identity[:-1] + str((int(identity[-1]) + 1) % 10))
+    child.kill()
+    child.wait()
+    assert is_gone(identity)
+    assert not is_gone("elsewhere/0/1/2")

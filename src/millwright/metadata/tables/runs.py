@@ -32,6 +32,10 @@ class RunRow(Struct, frozen=True, kw_only=True):
     log_digest: str | None
     telemetry_digest: str | None
 
+    def source(self) -> RunSource:
+        """Return what the run was made from."""
+        return msgspec.json.decode(self.source_json, type=RunSource)
+
 
 class StoredPoint(Struct, frozen=True, kw_only=True):
     """One point of a metric's history."""
@@ -194,6 +198,15 @@ def find_runs_by_id(tx: Reader, *, project: int, low: str, high: str) -> list[Ru
         project=project,
         low=low,
         high=high,
+    )
+
+
+def list_running(tx: Reader, *, project: int) -> list[RunRow]:
+    """Return the runs that have not ended."""
+    return tx.rows(
+        RunRow,
+        f"SELECT {_RUN_COLUMNS} WHERE run.project_id = :project AND run.status = 'running'",
+        project=project,
     )
 
 
@@ -429,12 +442,11 @@ def to_run(
 ) -> Run:
     """Return the record of a run from its row and what was logged to it."""
     fields = {name: getattr(row, name) for name in row.__struct_fields__ if name in _COPIED}
-    source = msgspec.json.decode(row.source_json, type=RunSource)
     error = None if row.error_json is None else msgspec.json.decode(row.error_json, type=Problem)
     return msgspec.convert(
         fields
         | {
-            "source": source,
+            "source": row.source(),
             "error": error,
             "params": params,
             "tags": tags,
