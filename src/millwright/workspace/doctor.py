@@ -21,13 +21,8 @@ from millwright.journal.checkpoints import SigningKey
 from millwright.metadata.database import Database
 from millwright.metadata.migrations.upgrade import HEAD, revision_of
 from millwright.workspace.config import Config
-from millwright.workspace.open import (
-    ARTIFACTS_FOLDER,
-    DATABASE_FILE,
-    KEYS_FOLDER,
-    LOCAL_BACKEND,
-    Home,
-)
+from millwright.workspace.open import DATABASE_FILE, KEYS_FOLDER, Home
+from millwright.workspace.rooms import ARTIFACTS_FOLDER, LOCAL_BACKEND
 
 LOW_SPACE_BYTES = 500_000_000
 

@@ -1,0 +1,277 @@
+"""The rooms of an open home, tied together.
+
+Each is made, and its code imported, when it is first asked for: a command that reads two
+numbers must not wait for a data-frame library.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from millwright.access.actors import Directory
+from millwright.access.grants import Grants
+from millwright.access.projects import Projects
+from millwright.core.clock import Clock
+from millwright.core.ids import HomeId
+from millwright.core.version import VERSION
+from millwright.governance.policy import Policy
+from millwright.journal.checkpoints import SigningKey
+from millwright.journal.log import Journal
+from millwright.metadata.database import Database, Writer
+from millwright.metadata.tables.models import VersionRow
+from millwright.records.events import Act
+from millwright.records.models import ModelVersion
+
+if TYPE_CHECKING:
+    from millwright.access.tokens import Tokens
+    from millwright.artifacts.store import ArtifactStore
+    from millwright.automation.rules import Rules
+    from millwright.data.versions import Datasets
+    from millwright.deployments.controller import Deployments
+    from millwright.deployments.intake import Intake
+    from millwright.gates.judge import Judge
+    from millwright.governance.approvals import Approvals
+    from millwright.governance.decisions import Decisions
+    from millwright.governance.explanations import Explanations
+    from millwright.governance.promotions import Promotions
+    from millwright.jobs.queue import Jobs
+    from millwright.monitoring.alerts import Alerts
+    from millwright.monitoring.labels import Labels
+    from millwright.monitoring.monitor import Monitors
+    from millwright.monitoring.performance import Outcomes
+    from millwright.registry.aliases import Aliases
+    from millwright.registry.models import Models
+    from millwright.registry.packages import Packages
+    from millwright.tracking.runs import Runs
+
+ARTIFACTS_FOLDER = "artifacts"
+CACHE_FOLDER = "cache"
+LOCAL_BACKEND = "local"
+
+
+class Rooms:
+    """What a home holds."""
+
+    def __init__(
+        self,
+        path: Path,
+        database: Database,
+        *,
+        home_id: HomeId,
+        key: SigningKey,
+        policy: Policy,
+        clock: Clock,
+    ) -> None:
+        self.path = path
+        self.database = database
+        self.id = home_id
+        self.version = VERSION
+        self.clock = clock
+        self.policy = policy
+        self.key = key
+        self.origin = f"millwright/{home_id}"
+        self.journal = Journal(database, key, clock, origin=self.origin)
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """The store of immutable things."""
+        return self._artifacts
+
+    @cached_property
+    def _artifacts(self) -> ArtifactStore:
+        from millwright.artifacts.backend import load_backend
+        from millwright.artifacts.store import ArtifactStore
+
+        return ArtifactStore(load_backend(LOCAL_BACKEND, str(self.artifacts_folder)))
+
+    @property
+    def artifacts_folder(self) -> Path:
+        """Where the local backend keeps stored bytes."""
+        return self.path / ARTIFACTS_FOLDER
+
+    @cached_property
+    def directory(self) -> Directory:
+        """People, service accounts and rules."""
+        return Directory(self.database, self.journal, self.clock)
+
+    @cached_property
+    def projects(self) -> Projects:
+        """The projects of the home."""
+        return Projects(self.database, self.journal, self.clock)
+
+    @cached_property
+    def grants(self) -> Grants:
+        """Who holds which role where."""
+        return Grants(self.database, self.journal, self.clock)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Credentials for the server."""
+        from millwright.access.tokens import Tokens
+
+        return Tokens(self.database, self.journal, self.clock)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Durable work."""
+        from millwright.jobs.queue import Jobs
+
+        return Jobs(self.database, self.clock)
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Datasets and their versions."""
+        from millwright.data.versions import Datasets
+
+        return Datasets(self.database, self.artifacts, self.journal, self.clock)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """What was executed."""
+        from millwright.tracking.runs import Runs
+
+        return Runs(self.database, self.journal, self.clock)
+
+    @cached_property
+    def models(self) -> Models:
+        """Models and their versions."""
+        from millwright.registry.models import Models
+
+        return Models(self.database, self.artifacts, self.journal, self.clock)
+
+    @cached_property
+    def packages(self) -> Packages:
+        """Model packages at hand on this machine."""
+        from millwright.registry.packages import Packages
+
+        return Packages(self.artifacts, self.path / CACHE_FOLDER / "packages")
+
+    @cached_property
+    def aliases(self) -> Aliases:
+        """The aliases of models; a protected one asks the policy before it moves."""
+        from millwright.registry.aliases import Aliases
+
+        def ask_policy(tx: Writer, act: Act, version: ModelVersion, alias: str) -> None:
+            self.promotions.guard(tx, act, version, alias)  # made when first asked: they need us
+
+        return Aliases(
+            self.database,
+            self.journal,
+            self.clock,
+            guard=ask_policy,
+        )
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """What waits for somebody else's yes."""
+        from millwright.governance.approvals import Approvals
+
+        return Approvals(self.database, self.journal, self.clock, self.policy)
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Gates."""
+        from millwright.gates.judge import Judge
+
+        return Judge(
+            self.database,
+            self.artifacts,
+            self.journal,
+            self.clock,
+            datasets=self.datasets,
+            packages=self.packages,
+            runs=self.runs,
+        )
+
+    @cached_property
+    def deployments(self) -> Deployments:
+        """Who answers requests."""
+        from millwright.deployments.controller import Deployments
+
+        def move_champion(tx: Writer, act: Act, version: VersionRow) -> None:
+            self.promotions.finish_rollout(tx, act, version)
+
+        return Deployments(
+            self.database,
+            self.artifacts,
+            self.journal,
+            self.clock,
+            on_promoted=move_champion,
+        )
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Where serving processes send what they captured."""
+        from millwright.deployments.intake import Intake
+
+        return Intake(self.database, self.artifacts, self.journal, self.clock)
+
+    @cached_property
+    def promotions(self) -> Promotions:
+        """The way by which a version comes to answer."""
+        from millwright.governance.promotions import Promotions
+
+        return Promotions(
+            self.database,
+            self.policy,
+            aliases=self.aliases,
+            approvals=self.approvals,
+            deployments=self.deployments,
+        )
+
+    @cached_property
+    def monitors(self) -> Monitors:
+        """Watchers of deployments."""
+        from millwright.monitoring.monitor import Monitors
+
+        return Monitors(self.database, self.artifacts, self.journal, self.clock)
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """What monitors found."""
+        from millwright.monitoring.alerts import Alerts
+
+        return Alerts(self.database, self.journal, self.clock)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Ground truth."""
+        from millwright.monitoring.labels import Labels
+
+        return Labels(self.database, self.artifacts, self.journal, self.clock)
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What labels say of decisions."""
+        from millwright.monitoring.performance import Outcomes
+
+        return Outcomes(self.database, self.artifacts)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What happens by itself."""
+        from millwright.automation.rules import Rules
+
+        return Rules(
+            self.database,
+            self.journal,
+            self.clock,
+            directory=self.directory,
+            grants=self.grants,
+        )
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """Single decisions."""
+        from millwright.governance.decisions import Decisions
+
+        return Decisions(self.database, self.artifacts, self.journal, runs=self.runs)
+
+    @cached_property
+    def explanations(self) -> Explanations:
+        """Why a decision came out as it did."""
+        from millwright.governance.explanations import Explanations
+
+        return Explanations(self.decisions, self.packages)
