@@ -34,10 +34,10 @@ test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not storm and not interop"
 
 interop: setup
-	$(BIN)/python -m pytest -m interop --no-header -rs tests
+	$(BIN)/python -m pytest -n0 -m interop --no-header -rs tests
 
 storm: setup
-	$(BIN)/python -m pytest -m storm --durations=20 tests
+	$(BIN)/python -m pytest -n0 -m storm --durations=20 tests
 
 lint: setup
 	$(BIN)/ruff check .
