@@ -46,7 +46,7 @@ from millwright.metadata.tables.models import VersionRow
 from millwright.records.access import Actor, Permission, Role
 from millwright.records.events import AccessDenied, Act, HomeCreated, Subject
 from millwright.records.pipelines import PipelineRun
-from millwright.workspace import services
+from millwright.workspace import operation, services
 from millwright.workspace.config import Config
 from millwright.workspace.guard import guard
 from millwright.workspace.rooms import ARTIFACTS_FOLDER, Rooms
@@ -328,21 +328,21 @@ class Workspace:
         self._owns_home = owns_home
         self.artifacts: Artifacts = services.Artifacts(home, session)
         self.access = self._guard(Access, "access", services.Access(home, session))
-        self.alerts = self._guard(AlertsDoor, "alerts", services.Alerts(home, session))
+        self.alerts = self._guard(AlertsDoor, "alerts", operation.Alerts(home, session))
         self.audit = self._guard(Audit, "audit", services.Audit(home, session))
         self.data = self._guard(Data, "data", services.Data(home, session))
-        self.decisions = self._guard(DecisionsDoor, "decisions", services.Decisions(home, session))
+        self.decisions = self._guard(DecisionsDoor, "decisions", operation.Decisions(home, session))
         self.deployments = self._guard(
-            DeploymentsDoor, "deployments", services.Deployments(home, session)
+            DeploymentsDoor, "deployments", operation.Deployments(home, session)
         )
         self.gates = self._guard(Gates, "gates", services.Gates(home, session))
         self.jobs = self._guard(JobsDoor, "jobs", services.Jobs(home, session))
-        self.labels = self._guard(LabelsDoor, "labels", services.Labels(home, session))
+        self.labels = self._guard(LabelsDoor, "labels", operation.Labels(home, session))
         self.models = self._guard(ModelsDoor, "models", services.Models(home, session))
-        self.monitors = self._guard(MonitorsDoor, "monitors", services.Monitors(home, session))
-        self.rules = self._guard(RulesDoor, "rules", services.Rules(home, session))
+        self.monitors = self._guard(MonitorsDoor, "monitors", operation.Monitors(home, session))
+        self.rules = self._guard(RulesDoor, "rules", operation.Rules(home, session))
         self.runs = self._guard(RunsDoor, "runs", services.Runs(home, session))
-        self.serving = self._guard(Serving, "serving", services.Serving(home, session))
+        self.serving = self._guard(Serving, "serving", operation.Serving(home, session))
 
     @classmethod
     def open(cls, config: Config, *, create: bool = False) -> Workspace:

@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING
 
 from millwright.artifacts.trees import fetch_tree, put_tree
 from millwright.core.digest import Digest
-from millwright.core.ids import AlertId, DecisionId, EventId, JobId, RunId, TokenId, noun_of
+from millwright.core.ids import EventId, JobId, RunId, TokenId, noun_of
 from millwright.doors.audit import Place, Proof, Verification
-from millwright.doors.decisions import DecisionChain, Explanation, SegmentProof
-from millwright.doors.deployments import LabelsTaken
 from millwright.doors.jobs import Status
 from millwright.doors.models import ModelHistory
 from millwright.doors.runs import RunPage
 from millwright.metadata.tables import gates as gate_tables
 from millwright.metadata.tables import status as status_tables
 from millwright.records.access import Actor, NewToken, Project, Role, Token
-from millwright.records.automation import Rule, RuleSpec
 from millwright.records.data import Dataset, DatasetVersion, Expectation, ValidationReport
-from millwright.records.deployments import Deployment, Rollout, RolloutPlan
 from millwright.records.events import Event, JsonValue
 from millwright.records.jobs import Job, JobState
 from millwright.records.models import (
@@ -33,7 +29,6 @@ from millwright.records.models import (
     ModelVersion,
     Risk,
 )
-from millwright.records.monitoring import Alert, DriftReport, Monitor, MonitorSpec, Performance
 from millwright.records.pipelines import PipelineRun
 from millwright.records.runs import (
     Experiment,
@@ -44,13 +39,6 @@ from millwright.records.runs import (
     RunLink,
     RunSource,
     RunStatus,
-)
-from millwright.records.serving import (
-    DecisionPolicy,
-    Label,
-    Plans,
-    Segment,
-    SegmentHeader,
 )
 
 if TYPE_CHECKING:
@@ -276,147 +264,6 @@ class Gates(Service):
         version = self.home.version_row(self.session.key, ref)
         with self.home.database.read() as tx:
             return gate_tables.list_verdicts(tx, version_pk=version.pk)
-
-
-class Deployments(Service):
-    """Fills `doors.deployments.Deployments`."""
-
-    def list_all(self) -> list[Deployment]:
-        return self.home.deployments.list_all(self.session.key)
-
-    def create(
-        self, *, name: str, model: str, policy: DecisionPolicy | None = None, reason: str = ""
-    ) -> Deployment:
-        version = self.home.version_row(self.session.key, model)
-        return self.home.deployments.create(self.session.act(reason), name, version, policy=policy)
-
-    def show(self, *, name: str) -> Deployment:
-        return self.home.deployments.get(self.session.key, name)
-
-    def roll_out(
-        self, *, name: str, model: str, plan: RolloutPlan | None = None, reason: str = ""
-    ) -> Rollout:
-        return self.home.promotions.roll_out(self.session.act(reason), name, model, plan)
-
-    def rollouts(self, *, name: str) -> list[Rollout]:
-        return self.home.deployments.rollouts(self.session.key, name)
-
-    def abort(self, *, name: str, reason: str) -> Rollout:
-        return self.home.deployments.abort(self.session.act(reason), name)
-
-    def rollback(self, *, name: str, reason: str) -> Deployment:
-        return self.home.promotions.roll_back_deployment(self.session.act(reason), name)
-
-
-class Serving(Service):
-    """Fills `doors.deployments.Serving`."""
-
-    def plans(self, *, after: int = -1, wait_s: float = 0.0) -> Plans:
-        self.home.wait_for_plans(after, wait_s)
-        return self.home.deployments.plans(self.session.key)
-
-    def seal(self, *, header: SegmentHeader) -> Segment:
-        return self.home.intake.seal(self.session.act(), header)
-
-
-class Labels(Service):
-    """Fills `doors.deployments.Labels`."""
-
-    def add(self, *, deployment: str, labels: list[Label], reason: str = "") -> LabelsTaken:
-        taken = self.home.labels.add(self.session.act(reason), deployment, labels)
-        return LabelsTaken(joined=taken.joined, unknown=taken.unknown, corrected=taken.corrected)
-
-
-class Monitors(Service):
-    """Fills `doors.monitors.Monitors`."""
-
-    def list_all(self) -> list[Monitor]:
-        return self.home.monitors.list_all(self.session.key)
-
-    def create(
-        self, *, name: str, deployment: str, spec: MonitorSpec | None = None, reason: str = ""
-    ) -> Monitor:
-        return self.home.monitors.create(self.session.act(reason), name, deployment, spec=spec)
-
-    def show(self, *, name: str) -> Monitor:
-        return self.home.monitors.get(self.session.key, name)
-
-    def check(self, *, name: str) -> DriftReport | None:
-        return self.home.monitors.check(self.session.act(), name)
-
-    def reports(self, *, name: str, limit: int = 50) -> list[DriftReport]:
-        return self.home.monitors.reports(self.session.key, name, limit=limit)
-
-    def performance(self, *, deployment: str, version: int | None = None) -> Performance:
-        return self.home.outcomes.performance(self.session.key, deployment, version)
-
-
-class Alerts(Service):
-    """Fills `doors.monitors.Alerts`."""
-
-    def list_all(self, *, state: str | None = None, limit: int = 100) -> list[Alert]:
-        return self.home.alerts.list_all(self.session.key, state=state, limit=limit)
-
-    def show(self, *, id: AlertId) -> Alert:
-        return self.home.alerts.get(self.session.key, id)
-
-    def close(self, *, id: AlertId, reason: str) -> Alert:
-        return self.home.alerts.close(self.session.act(reason), id, reason=reason)
-
-
-class Rules(Service):
-    """Fills `doors.monitors.Rules`."""
-
-    def list_all(self) -> list[Rule]:
-        return self.home.rules.list_all(self.session.key)
-
-    def put(self, *, name: str, spec: RuleSpec, reason: str = "") -> Rule:
-        return self.home.rules.put(
-            self.session.act(reason), name, spec, project=self.session.project_name
-        )
-
-
-class Decisions(Service):
-    """Fills `doors.decisions.Decisions`."""
-
-    def show(self, *, id: DecisionId) -> DecisionChain:
-        chain = self.home.decisions.chain(self.session.act(), id)
-        found = chain.found
-        return DecisionChain(
-            decision=found.decision,
-            label=chain.label,
-            segment=found.header,
-            in_segment=SegmentProof(
-                index=found.index,
-                size=found.size,
-                leaf=found.leaf.hex(),
-                path=[step.hex() for step in found.path],
-                root=found.header.root,
-            ),
-            in_journal=self.home.prove(found.event),
-            model_version=chain.version,
-            run=chain.run,
-            datasets=chain.datasets,
-            gates=chain.gates,
-            approvals=chain.approvals,
-            aliases=chain.aliases,
-        )
-
-    def explain(self, *, id: DecisionId) -> Explanation:
-        explained = self.home.explanations.explain(self.session.act(), id)
-        found = explained.contributions
-        return Explanation(
-            decision=explained.decision,
-            model_digest=explained.version.digest,
-            method=found.method,
-            scale=found.scale,
-            output=found.output,
-            base=found.base,
-            contributions=found.values,
-            residue=found.residue,
-            background_rows=found.background_rows,
-            standard_error=found.standard_error,
-        )
 
 
 class Jobs(Service):
