@@ -20,7 +20,7 @@ PIPELINE = '''\
 
 from pathlib import Path
 
-from millwright.pipelines.graph import pipeline
+from millwright import pipeline
 from millwright.catalogue.clean import clean
 from millwright.catalogue.evaluate import evaluate
 from millwright.catalogue.ingest import ingest

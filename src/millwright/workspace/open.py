@@ -55,6 +55,7 @@ from millwright.workspace.session import Session
 DATABASE_FILE = "millwright.db"
 KEYS_FOLDER = "keys"
 RUN_FOLDER = "run"
+IGNORE_FILE = ".gitignore"
 PLAN_POLL_S = 0.1
 NO_PROJECT = ProjectId("")
 
@@ -81,6 +82,9 @@ class Home(Rooms):
         try:
             for folder in (path, path / ARTIFACTS_FOLDER, path / RUN_FOLDER):
                 folder.mkdir(parents=True, exist_ok=True)
+            if not (path / IGNORE_FILE).exists():
+                # A home holds keys; it must not slip into a repository.
+                (path / IGNORE_FILE).write_text("*\n", encoding="utf-8")
         except OSError as error:
             raise Denied(
                 f"no home can be made in {path}",
