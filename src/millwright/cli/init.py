@@ -15,7 +15,6 @@ from millwright.core.refs import check_name
 
 app = single()
 
-_IGNORED = "# A home is data, not source: nothing in it belongs in version control.\n*\n"
 
 
 @app.command()
@@ -57,9 +56,6 @@ def init(
     )
     home = Home.create(config.home, database=config.database, policy=config.policy)
     try:
-        ignore = config.home / ".gitignore"
-        if not ignore.exists():
-            _write(ignore, _IGNORED)
         door = Workspace(home, home.session(home.principal(config.actor), "default"))
         if config.project not in {one.name for one in door.access.projects()}:
             door.access.create_project(name=config.project, reason="mill init")
