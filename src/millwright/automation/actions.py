@@ -13,14 +13,16 @@ import msgspec
 from msgspec import Struct
 
 from millwright.core.errors import Invalid, NeedsApproval
-from millwright.core.ids import RunId
+from millwright.core.ids import DecisionId, RunId
 from millwright.gates.judge import Judge
 from millwright.governance.promotions import Promotions
 from millwright.jobs.leases import Lease
 from millwright.jobs.worker import Handler
+from millwright.metadata.database import Writer
 from millwright.records.access import Permission
 from millwright.records.deployments import RolloutPlan
 from millwright.records.events import Act, JsonValue
+from millwright.records.models import GateReport
 
 A = TypeVar("A", bound=Struct)
 
@@ -67,18 +69,33 @@ class CollectLabels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class PipelineRunner(Protocol):
     """Executes a pipeline; filled by the workspace, which knows how to make a host."""
 
-    def __call__(self, act: Act, pipeline: str, params: dict[str, JsonValue]) -> RunId:
-        """Return the run's id; raises Failed when a step failed."""
+    def __call__(
+        self,
+        act: Act,
+        pipeline: str,
+        params: dict[str, JsonValue],
+        *,
+        is_wanted: Callable[[], bool],
+    ) -> RunId:
+        """Return the run's id; raises Failed when a step failed, or nobody wants it any more."""
         ...
 
 
 class Collector(Protocol):
     """Makes a dataset version of labelled decisions; filled by the workspace."""
 
-    def __call__(self, act: Act, args: CollectLabels) -> str:
-        """Return the new version's reference; Conflict when too few labels have arrived."""
+    def choose(self, act: Act, args: CollectLabels) -> list[DecisionId]:
+        """Return the labelled decisions there are; Conflict when too few labels have arrived."""
         ...
 
+    def build(self, act: Act, args: CollectLabels, decisions: list[DecisionId]) -> str:
+        """Return the reference of the version made of these; the same are the same version."""
+        ...
+
+
+DEFAULT_ATTEMPTS = 5
+ATTEMPTS = {"labels.collect": 300}
+"""Truth comes late: labels are waited for about a day, with pauses of at most five minutes."""
 
 NEEDS: dict[str, Permission] = {
     "pipeline.run": Permission.PIPELINE_RUN,
@@ -104,13 +121,15 @@ def handlers(
     """
 
     def do_pipeline(lease: Lease, args: RunPipeline) -> object:
-        return {"run": run_pipeline(lease.act, args.pipeline, args.params)}
+        run = run_pipeline(
+            lease.act, args.pipeline, args.params, is_wanted=lambda: not lease.is_gone
+        )
+        return {"run": run}
 
     def do_gate(lease: Lease, args: CheckGate) -> object:
-        # Memoised: a verdict that was recorded before a crash is not recorded twice.
         report = lease.step(
-            "verdict",
-            lambda: judge.check(
+            "evaluated",
+            lambda: judge.evaluate(
                 lease.act,
                 args.model,
                 dataset=args.dataset,
@@ -118,10 +137,22 @@ def handlers(
                 baseline=args.baseline,
                 spec=args.spec,
             ),
+            GateReport,
         )
-        return msgspec.to_builtins(report)
+
+        def record(tx: Writer) -> str:
+            judge.record(tx, lease.act, report)
+            return report.id
+
+        return {"gate": lease.transact("recorded", record, str), "verdict": report.verdict}
 
     def do_rollout(lease: Lease, args: RollOut) -> object:
+        begun = promotions.begun_since(
+            lease.act, args.deployment, args.model, since_us=lease.job.created_us
+        )
+        if begun is not None:
+            # This job began it, and was cut short before it could say so.
+            return {"rollout": begun.id}
         try:
             rollout = promotions.roll_out(lease.act, args.deployment, args.model, args.plan)
         except NeedsApproval as waiting:
@@ -130,7 +161,9 @@ def handlers(
         return {"rollout": rollout.id}
 
     def do_collect(lease: Lease, args: CollectLabels) -> object:
-        return {"dataset": collect(lease.act, args)}
+        # Chosen once: labels that come later belong to the next version, also after a crash.
+        chosen = lease.step("chosen", lambda: collect.choose(lease.act, args), list[DecisionId])
+        return {"dataset": collect.build(lease.act, args, chosen)}
 
     return {
         "pipeline.run": _parsed(RunPipeline, do_pipeline, permit),

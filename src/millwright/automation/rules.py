@@ -21,7 +21,7 @@ from millwright.metadata.tables import rules as tables
 from millwright.records import events
 from millwright.records.access import Role
 from millwright.records.automation import Rule, RuleSpec
-from millwright.records.events import Act, Detail, Event, JsonValue, RuleCreated, Subject
+from millwright.records.events import Act, Detail, Event, JsonValue, RuleCreated, RuleFired, Subject
 
 _FIELD = re.compile(r"\$\{([a-z_]+)\}")
 
@@ -59,7 +59,13 @@ def fill_in(template: JsonValue, event: Event) -> JsonValue:
 
 
 def check_spec(spec: RuleSpec) -> RuleSpec:
-    """Return `spec` when it can ever fire; raises Invalid naming an unknown event or field."""
+    """Return `spec` when it can ever fire and its job be done.
+
+    Raises Invalid naming an unknown event, field or job.
+    """
+    # Only who makes a rule needs to know the jobs, and the rooms that do them.
+    from millwright.automation.actions import NEEDS
+
     kind = EVENT_KINDS.get(spec.event)
     if kind is None:
         raise Invalid(
@@ -74,6 +80,18 @@ def check_spec(spec: RuleSpec) -> RuleSpec:
                 why=f"it has: {', '.join(kind.__struct_fields__)}",
                 fix=did_you_mean(field, kind.__struct_fields__),
             )
+    if spec.job not in NEEDS:
+        raise Invalid(
+            f"no job is called {spec.job!r}",
+            why=f"there are: {', '.join(NEEDS)}",
+            fix=did_you_mean(spec.job, NEEDS),
+        )
+    if spec.event == RuleFired.__name__:
+        raise Invalid(
+            f"a rule cannot answer {spec.event}",
+            why="its own firing is such an event, so it would never end",
+            fix="answer what the other rule's job brings about",
+        )
     if spec.cool_down_s < 0:
         raise Invalid(f"cool_down_s is {spec.cool_down_s}; it cannot be below 0")
     return spec

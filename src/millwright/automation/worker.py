@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import msgspec
 
+from millwright.automation.actions import ATTEMPTS, DEFAULT_ATTEMPTS
 from millwright.automation.rules import fill_in, is_cooling, matches
 from millwright.core.clock import Clock
 from millwright.core.errors import Conflict, MillwrightError
@@ -134,6 +135,7 @@ class Worker:
             act=msgspec.structs.replace(act, cause=fired),
             tx=tx,
             key=f"{row.id}:{event.id}",
+            max_attempts=ATTEMPTS.get(spec.job, DEFAULT_ATTEMPTS),
         )
         return 1
 

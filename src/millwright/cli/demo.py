@@ -61,8 +61,9 @@ def demo(
             why="; ".join(f"{name}: {words}" for name, words in SCENARIOS.items()),
             fix=did_you_mean(scenario, SCENARIOS),
         )
+    from millwright.cli import demo_project
     from millwright.cli.demo_data import load_rows, parse_change
-    from millwright.cli.demo_story import Story, Telling
+    from millwright.cli.demo_story import MARGIN, Story, Telling
     from millwright.workspace.config import load_config
 
     current = session()
@@ -73,7 +74,7 @@ def demo(
     root = current.given.home or Path(
         _folder(data, scenario, seed, drift, protected, use_protected=use_protected)
     )
-    root.mkdir(parents=True, exist_ok=True)
+    demo_project.write(root, demo_project.files(margin=MARGIN, protected=protected))
     config = load_config(
         environment={}, folder=root, home=root / ".millwright", project=current.given.project
     )

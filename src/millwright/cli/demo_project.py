@@ -13,6 +13,7 @@ home = ".millwright"
 protected_aliases = ["champion"]
 needs_gate = true
 approval_days = 14.0
+gate = "gate.yaml"
 """
 
 PIPELINE = '''\
@@ -67,6 +68,15 @@ def gate(*, margin: float, protected: str | None) -> str:
         "  - {check: floor, metric: auc, at_least: 0.7}\n"
         f"  - {{check: champion, metric: auc, margin: {margin}}}\n" + groups
     )
+
+
+def files(*, margin: float, protected: str | None) -> dict[str, str]:
+    """Return the project's files by name."""
+    return {
+        "millwright.toml": SETTINGS,
+        "pipeline.py": PIPELINE,
+        "gate.yaml": gate(margin=margin, protected=protected),
+    }
 
 
 def write(folder: Path, files: dict[str, str]) -> None:

@@ -19,7 +19,6 @@ from typing import Any, cast
 
 import msgspec
 
-from millwright.cli import demo_project
 from millwright.cli.demo_data import KEY, Change, Rows, draw
 from millwright.cli.demo_live import Caller, Sent
 from millwright.cli.processes import CONTROL_PORT, SERVING_PORT, read_running
@@ -118,14 +117,6 @@ class Story:
     # Before anybody is answered
 
     def _data(self, ws: Workspace) -> Stage:
-        demo_project.write(
-            self.config.root,
-            {
-                "millwright.toml": demo_project.SETTINGS,
-                "pipeline.py": demo_project.PIPELINE,
-                "gate.yaml": demo_project.gate(margin=MARGIN, protected=self.telling.protected),
-            },
-        )
         path = self.config.home / "rows.arrow"
         path.write_bytes(arrow_bytes(self.rows.base.lazy()))
         digest = ws.artifacts.put_file(path)

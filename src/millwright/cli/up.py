@@ -17,11 +17,12 @@ from millwright.cli.processes import (
     SERVING_PORT,
     Child,
     RunFile,
+    read_running,
     stop_on_signals,
 )
 from millwright.cli.session import session
 from millwright.cli.verbs import single
-from millwright.core.errors import Failed
+from millwright.core.errors import Conflict, Failed
 from millwright.workspace.config import Config
 
 LOG_FOLDER = "log"
@@ -129,10 +130,17 @@ def processes(
 
 
 def run_up(config: Config, *, port: int, serving_port: int) -> None:
-    """Run everything until SIGTERM or Ctrl-C; ends with Failed when a process dies."""
+    """Run everything until SIGTERM or Ctrl-C.
+
+    Ends with Failed when a process dies; raises Conflict when the home has such processes.
+    """
+    refuse_second(config)
     stop = threading.Event()
     stop_on_signals(stop)
     with processes(config, port=port, serving_port=serving_port) as running:
+        for wanted, entry in ((port, running.server), (serving_port, running.serving)):
+            if entry.port != wanted:
+                sys.stderr.write(f"port {wanted} is busy; {entry.name} took {entry.port}\n")
         sys.stderr.write(
             f"control plane  {running.url}\n"
             f"serving        {running.serving_url}/v2\n"
@@ -148,3 +156,18 @@ def run_up(config: Config, *, port: int, serving_port: int) -> None:
                         fix=f"see {child.log}, then run `mill up` again",
                     )
     sys.stderr.write("stopped\n")
+
+
+def refuse_second(config: Config) -> None:
+    """Raise Conflict when a control plane or serving process of the home runs already."""
+    from millwright.workspace.open import RUN_FOLDER
+
+    found = [one for one in read_running(config.home / RUN_FOLDER) if one.port is not None]
+    if found:
+        raise Conflict(
+            f"{config.home} runs already",
+            why="; ".join(
+                f"{one.name} (process {one.pid}) at http://{one.host}:{one.port}" for one in found
+            ),
+            fix="use what runs, or end it first",
+        )

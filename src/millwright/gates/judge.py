@@ -18,7 +18,7 @@ from millwright.gates.check import Evidence
 from millwright.gates.compare import Answers, Truth
 from millwright.gates.gate import GateSpec, default_spec, evaluate, parse_spec
 from millwright.journal.log import Journal
-from millwright.metadata.database import Database
+from millwright.metadata.database import Database, Writer
 from millwright.metadata.tables import gates as tables
 from millwright.metadata.tables.models import VersionRow
 from millwright.records.events import Act, GateEvaluated, Subject
@@ -48,6 +48,7 @@ class Judge:
         datasets: Datasets,
         packages: Packages,
         runs: Runs,
+        gate: GateSpec | None = None,
     ) -> None:
         self._database = database
         self._artifacts = artifacts
@@ -56,6 +57,7 @@ class Judge:
         self._datasets = datasets
         self._packages = packages
         self._runs = runs
+        self._gate = gate
 
     def check(
         self,
@@ -70,9 +72,28 @@ class Judge:
         """Judge the version `ref` on the labelled rows of `dataset`, and record the verdict.
 
         Without `baseline` the model's champion is compared with, where there is one that is
-        another version; `spec` is YAML or JSON text. Raises NotFound and Invalid for what is
-        not there or cannot be read; a "no" is not an error.
+        another version; `spec` is YAML or JSON text, by default the project's gate. Only a
+        verdict by the project's gate lets a version have a protected alias. Raises NotFound and
+        Invalid for what is not there or cannot be read; a "no" is not an error.
         """
+        report = self.evaluate(
+            act, ref, dataset=dataset, target=target, baseline=baseline, spec=spec
+        )
+        with self._database.write() as tx:
+            self.record(tx, act, report)
+        return report
+
+    def evaluate(
+        self,
+        act: Act,
+        ref: str,
+        *,
+        dataset: str,
+        target: str,
+        baseline: str | None = None,
+        spec: str | None = None,
+    ) -> GateReport:
+        """Judge as `check` does, and record nothing."""
         given = None if spec is None else parse_spec(spec)
         with self._database.read() as tx:
             candidate = find_version(tx, act.project_key, ref)
@@ -80,9 +101,10 @@ class Judge:
         version = self._datasets.get(act.project_key, dataset)
         frame = self._datasets.load(act.project_key, version.id)
         evidence = self._evidence(act.project_key, frame, target, candidate, champion)
-        chosen = given or _default_for(evidence)
+        project_gate = self._gate or _default_for(evidence)
+        chosen = given or project_gate
         outcome = evaluate(chosen, evidence)
-        report = GateReport(
+        return GateReport(
             id=GateId(new_id("gat")),
             model=candidate.name,
             version=candidate.version,
@@ -93,11 +115,37 @@ class Judge:
             checks=outcome.checks,
             evidence=_evidence_digests(version.digest, candidate, champion),
             digest=outcome.digest,
+            by_project_gate=chosen == project_gate,
             actor=act.actor,
             created_us=self._clock.now_us(),
         )
-        self._record(act, report, candidate, champion)
-        return report
+
+    def record(self, tx: Writer, act: Act, report: GateReport) -> None:
+        """Record a verdict in the caller's transaction."""
+        candidate = find_version(tx, act.project_key, f"{report.model}@v{report.version}")
+        baseline = None
+        if report.baseline is not None:
+            baseline = find_version(tx, act.project_key, f"{report.model}@v{report.baseline}")
+        detail = GateEvaluated(
+            reason=act.reason,
+            name=report.model,
+            version=report.version,
+            baseline=report.baseline,
+            verdict=report.verdict,
+            failed=[check.name for check in report.checks if check.verdict != "pass"],
+        )
+        subjects = [
+            Subject(kind="gate_verdict", id=report.id, digest=report.digest),
+            Subject(kind="model_version", id=candidate.id, digest=candidate.digest),
+        ]
+        tables.insert_verdict(
+            tx,
+            report,
+            project=act.project_key,
+            version_pk=candidate.pk,
+            baseline_pk=None if baseline is None else baseline.pk,
+        )
+        self._journal.append(tx, act, detail, subjects)
 
     def get(self, project_key: int, ref: str) -> GateReport:
         """Return a verdict by id or unique beginning of it; raises NotFound."""
@@ -170,31 +218,6 @@ class Judge:
         if any(name not in frame.columns for name in trained.columns):
             return None
         return count_shared(trained.array(), row_hashes(frame, trained.columns))
-
-    def _record(
-        self, act: Act, report: GateReport, candidate: VersionRow, champion: VersionRow | None
-    ) -> None:
-        detail = GateEvaluated(
-            reason=act.reason,
-            name=report.model,
-            version=report.version,
-            baseline=report.baseline,
-            verdict=report.verdict,
-            failed=[check.name for check in report.checks if check.verdict != "pass"],
-        )
-        subjects = [
-            Subject(kind="gate_verdict", id=report.id, digest=report.digest),
-            Subject(kind="model_version", id=candidate.id, digest=candidate.digest),
-        ]
-        with self._database.write() as tx:
-            tables.insert_verdict(
-                tx,
-                report,
-                project=act.project_key,
-                version_pk=candidate.pk,
-                baseline_pk=None if champion is None else champion.pk,
-            )
-            self._journal.append(tx, act, detail, subjects)
 
 
 def _answer(model: LoadedModel, columns: dict[str, npt.NDArray[np.generic]]) -> Answers:

@@ -87,10 +87,14 @@ class Decisions:
             place = segments.find(index, wanted)
             if place is None:
                 continue
-            payload = self._artifacts.read_bytes(row.payload_digest)
+            is_kept = self._artifacts.has(row.payload_digest)
+            payload = self._artifacts.read_bytes(row.payload_digest) if is_kept else None
             found = segments.read_segment(index, payload)[place].decision
             if found is None:
-                raise NotFound(f"what decision {wanted} was about has been erased")
+                raise NotFound(
+                    f"what the decision {wanted} was about has been erased",
+                    why=f"segment {row.id} keeps only the proof that it was taken",
+                )
             return Found(
                 decision=found,
                 header=row.segment().header,

@@ -20,18 +20,30 @@ class Policy:
     """A protected alias goes only to a version whose newest gate verdict is a pass."""
     approval_days: float = 14.0
     """How long a request for approval stays open."""
+    gate: str | None = None
+    """The project's gate as YAML; None stands for the built-in one."""
 
 
-def check_gate(policy: Policy, *, alias: str, ref: str, verdicts: Sequence[GateReport]) -> None:
+def check_gate(
+    policy: Policy,
+    *,
+    alias: str,
+    ref: str,
+    verdicts: Sequence[GateReport],
+    champion: int | None,
+) -> None:
     """Return when the newest of `verdicts` (newest first) lets `ref` have `alias`.
 
-    Raises Refused naming the checks that said no, or that there is no verdict.
+    Only verdicts of the project's gate count, or whoever wants a promotion could choose his own
+    judge. `champion` is the version the alias points at now. Raises Refused naming the checks
+    that said no, that there is no verdict, or that it compared with another champion.
     """
     if alias not in policy.protected or not policy.needs_gate:
         return
+    verdicts = [verdict for verdict in verdicts if verdict.by_project_gate]
     if not verdicts:
         raise Refused(
-            f"{ref} cannot become {alias}: no gate has judged it",
+            f"{ref} cannot become {alias}: the project's gate has not judged it",
             why=f"the alias {alias} is protected: it decides what answers requests",
             fix=f"mill gate check {ref} --data DATASET --target COLUMN",
         )
@@ -42,6 +54,13 @@ def check_gate(policy: Policy, *, alias: str, ref: str, verdicts: Sequence[GateR
             f"{ref} cannot become {alias}: its gate said {newest.verdict}",
             why="; ".join(f"{check.name}: {check.message}" for check in failed),
             fix=f"see the evidence: mill gate show {newest.id}",
+        )
+    if newest.baseline != champion:
+        before = "no champion" if newest.baseline is None else f"v{newest.baseline}"
+        raise Refused(
+            f"{ref} cannot become {alias}: its gate compared it with {before}",
+            why="there is none now" if champion is None else f"v{champion} is {alias} now",
+            fix=f"judge it again: mill gate check {ref} --data DATASET --target COLUMN",
         )
 
 

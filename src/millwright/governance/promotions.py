@@ -6,16 +6,18 @@ approval then change in one transaction, so that nothing is promoted around the 
 
 from __future__ import annotations
 
+from millwright.core.errors import Refused
 from millwright.deployments.controller import Deployments
 from millwright.governance.approvals import Approvals
 from millwright.governance.policy import Policy, check_gate
-from millwright.metadata.database import Database, Writer
+from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.tables import gates as gate_tables
 from millwright.metadata.tables import models as model_tables
 from millwright.metadata.tables.models import VersionRow
 from millwright.records.deployments import Deployment, Rollout, RolloutPlan
 from millwright.records.events import Act
 from millwright.records.models import AliasChange, Approval, ModelVersion, Risk
+from millwright.records.serving import DecisionPolicy
 from millwright.registry.aliases import Aliases
 from millwright.registry.models import find_model, find_version
 
@@ -48,6 +50,40 @@ class Promotions:
         """
         version, _ = self._permit(act, ref, alias)
         return self._aliases.set_alias(act, name=version.name, alias=alias, version=version.version)
+
+    def deploy(
+        self, act: Act, deployment: str, ref: str, *, policy: DecisionPolicy | None
+    ) -> Deployment:
+        """Let a version answer all requests to a new deployment.
+
+        Raises Refused unless it is the model's champion, where that alias is protected: gate and
+        approval have let it pass, and there is no way around them.
+        """
+        with self._database.read() as tx:
+            version = find_version(tx, act.project_key, ref)
+            pointed = model_tables.find_alias(tx, model_pk=version.model_pk, alias=CHAMPION)
+        is_champion = pointed is not None and pointed.pk == version.pk
+        if CHAMPION in self._policy.protected and not is_champion:
+            raise Refused(
+                f"{_spelled(version)} cannot answer requests: it is not {version.name}@{CHAMPION}",
+                why="what answers requests has passed the gate and, where needed, an approval",
+                fix=f"mill model promote {_spelled(version)}",
+            )
+        return self._deployments.create(act, deployment, version, policy=policy)
+
+    def begun_since(self, act: Act, deployment: str, ref: str, *, since_us: int) -> Rollout | None:
+        """Return the rollout of `ref` that was begun since then, running or ended, or None."""
+        with self._database.read() as tx:
+            version = find_version(tx, act.project_key, ref)
+        begun = self._deployments.rollouts(act.project_key, deployment)
+        found = [
+            one
+            for one in begun
+            if one.candidate == version.version
+            and one.started_us >= since_us
+            and one.requested_by == act.actor
+        ]
+        return found[0] if found else None
 
     def roll_out(self, act: Act, deployment: str, ref: str, plan: RolloutPlan | None) -> Rollout:
         """Begin to let `ref` into a deployment; it becomes champion at the end of a good rollout.
@@ -86,8 +122,7 @@ class Promotions:
     def guard(self, tx: Writer, act: Act, version: ModelVersion, alias: str) -> None:
         """Check gate and use up the approval, in the transaction that moves the alias."""
         row = find_version(tx, act.project_key, version.id)
-        verdicts = gate_tables.list_verdicts(tx, version_pk=row.pk)
-        check_gate(self._policy, alias=alias, ref=_spelled(row), verdicts=verdicts)
+        self._check_gate(tx, row, alias)
         risk = find_model(tx, act.project_key, row.name).risk
         self._approvals.use(tx, row, alias=alias, risk=risk)
 
@@ -96,11 +131,22 @@ class Promotions:
             version = find_version(tx, act.project_key, ref)
             risk = find_model(tx, act.project_key, version.name).risk
             pointed = model_tables.find_alias(tx, model_pk=version.model_pk, alias=alias)
-            verdicts = gate_tables.list_verdicts(tx, version_pk=version.pk)
-        if pointed is None or pointed.pk != version.pk:
-            check_gate(self._policy, alias=alias, ref=_spelled(version), verdicts=verdicts)
+            is_there = pointed is not None and pointed.pk == version.pk
+            if not is_there:
+                self._check_gate(tx, version, alias)
+        if not is_there:
             self._approvals.request_if_needed(act, version, alias=alias, risk=risk)
         return version, risk
+
+    def _check_gate(self, tx: Reader, version: VersionRow, alias: str) -> None:
+        pointed = model_tables.find_alias(tx, model_pk=version.model_pk, alias=alias)
+        check_gate(
+            self._policy,
+            alias=alias,
+            ref=_spelled(version),
+            verdicts=gate_tables.list_verdicts(tx, version_pk=version.pk),
+            champion=None if pointed is None else pointed.version,
+        )
 
 
 def _spelled(row: VersionRow) -> str:

@@ -53,6 +53,7 @@ class Lease:
             project_key=row.project_id,
             request=row.request,
             cause=row.cause,
+            reason=row.reason,
         )
         """In whose name, where and why the work is done."""
 

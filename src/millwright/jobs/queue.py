@@ -72,6 +72,7 @@ class Jobs:
             actor=act.actor,
             cause=act.cause,
             request=act.request,
+            reason=act.reason,
             created_us=now_us,
         )
         args_json = to_json(job.args, f"the arguments of the {kind} job")

@@ -297,17 +297,23 @@ class Journal:
             self._sign(self._key)
 
     def _sign(self, key: SigningKey) -> str:
-        with self.database.write() as tx:
+        # One snapshot of head, tiles and newest checkpoint: a writing transaction on PostgreSQL
+        # has one for each statement, and would see what another process has placed and signed
+        # in between as a tree that does not continue its checkpoints.
+        with self.database.read() as tx:
             head = tree.read_head(tx)
             stored = tree.find_checkpoint(tx, head.size)
             if stored is not None:
                 return stored.note
             frontier = merkle.Frontier.from_bytes(head.size, head.frontier)
             _check_continues(tx, frontier)
-            note = key.sign(Checkpoint(self._origin, frontier.size, frontier.root()))
-            signed_us = self._clock.now_us()
+        note = key.sign(Checkpoint(self._origin, frontier.size, frontier.root()))
+        signed_us = self._clock.now_us()
+        with self.database.write() as tx:
             tree.insert_checkpoint(tx, tree.StoredCheckpoint(head.size, note, signed_us))
-        return note
+            kept = tree.find_checkpoint(tx, head.size)
+        assert kept is not None, "a checkpoint is never deleted"
+        return kept.note
 
     def _read_frontier(self) -> merkle.Frontier:
         self.settle()

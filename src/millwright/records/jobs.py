@@ -56,6 +56,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """For whom it is done."""
     cause: EventId | None = None
     request: RequestId | None = None
+    reason: str = ""
+    """Why it was asked for; what is done in its name is journaled with it."""
     result: object = None
     """JSON; what the handler returned."""
     error: JobError | None = None

@@ -91,6 +91,8 @@ class GateReport(Struct, frozen=True, kw_only=True):
     """What was judged on, by name: datasets, packages."""
     digest: Digest
     """Over the verdict and its figures; never over ids and times."""
+    by_project_gate: bool = False
+    """Whether it was the project's own gate that judged, not one that somebody chose."""
     actor: ActorId
     created_us: int
 

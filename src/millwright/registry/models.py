@@ -14,15 +14,18 @@ from millwright.artifacts.store import ArtifactStore
 from millwright.artifacts.trees import fetch_tree, load_tree
 from millwright.core.clock import Clock
 from millwright.core.digest import Digest
-from millwright.core.errors import Conflict, Invalid, NotFound
-from millwright.core.ids import EventId, ModelId, ModelVersionId, RunId, bounds, new_id
+from millwright.core.errors import Conflict, Corrupt, Invalid, NotFound
+from millwright.core.ids import EventId, ModelId, ModelVersionId, RunId, bounds, new_id, parse_id
 from millwright.core.refs import LATEST, Ref, check_name, did_you_mean, parse_ref
 from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.tables import models as tables
+from millwright.metadata.tables import runs as run_tables
 from millwright.records.events import Act, Detail, ModelCreated, ModelVersionRegistered, Subject
 from millwright.records.models import Model, ModelVersion, Risk
 from millwright.registry.mlmodel import Package, parse_package
+from millwright.stats.profile import TableProfile
 
+MAX_PROFILE_BYTES = 64 << 20
 _ID_PREFIX = "mov_"
 
 
@@ -85,12 +88,17 @@ class Models:
         """Make a stored package the next version of a model.
 
         The same model, by its digest, is the same version: the one that is there is returned
-        and nothing is written. Raises NotFound when the model or the package is not there,
-        Corrupt when the package is not what it says, and Unsupported when it is not ours.
+        and nothing is written. Raises NotFound when the model, the package, the profile or the
+        run is not there, Invalid when the profile is none, Corrupt when the package is not what
+        it says, and Unsupported when it is not ours.
         """
         package = self.package(package_digest)
+        if profile_digest is not None:
+            self._check_profile(profile_digest)
         with self._database.write() as tx:
             model = self._row(tx, act.project_key, name)
+            if run is not None:
+                _check_run(tx, act.project_key, run)
             tables.lock_model(tx, model.pk)
             existing = tables.find_version_by_digest(tx, model_pk=model.pk, digest=package.digest)
             if existing is not None:
@@ -163,12 +171,35 @@ class Models:
         fetch_tree(self._artifacts, version.package_digest, folder)
         return version
 
+    def _check_profile(self, digest: Digest) -> None:
+        size_bytes = self._artifacts.size(digest)
+        if size_bytes > MAX_PROFILE_BYTES:
+            raise Invalid(
+                f"{digest} is not the profile of a table",
+                why=f"it has {size_bytes} bytes; a profile has at most {MAX_PROFILE_BYTES}",
+            )
+        data = self._artifacts.read_bytes(digest)
+        try:
+            TableProfile.from_bytes(data)
+        except Corrupt as error:
+            raise Invalid(
+                f"{digest} is not the profile of a table",
+                why=error.what,
+                fix="give the digest of the profile of the rows the model was fitted on",
+            ) from error
+
     def _model(self, tx: Reader, project_key: int, name: str) -> Model:
         row = self._row(tx, project_key, name)
         return row.model(tables.list_aliases(tx, project=project_key).get(row.pk, {}))
 
     def _row(self, tx: Reader, project_key: int, name: str) -> tables.ModelRow:
         return find_model(tx, project_key, name)
+
+
+def _check_run(tx: Reader, project_key: int, run: RunId) -> None:
+    whole = parse_id(run, "run")
+    if not run_tables.find_runs_by_id(tx, project=project_key, low=whole, high=whole):
+        raise NotFound(f"no run {run} in this project", fix="`mill runs list` shows them")
 
 
 def find_model(tx: Reader, project_key: int, name: str) -> tables.ModelRow:

@@ -69,10 +69,16 @@ def is_gone(process: str) -> bool:
     here = process_identity(os.getpid())
     if here is None:
         return False
-    machine, boot, pid, _ = process.split("/")
-    if machine != platform.node():
-        return False
+    match process.split("/"):
+        case [machine, boot, pid, _] if machine == platform.node() and _is_number(pid):
+            pass
+        case _:
+            return False
     return not here.startswith(f"{machine}/{boot}/") or process_identity(int(pid)) != process
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def installed() -> dict[str, str]:

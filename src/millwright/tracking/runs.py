@@ -194,7 +194,7 @@ class Runs:
             raise Invalid("a run is not finished by the status 'running'")
         row = self._running(tx, act.project_key, run)
         telemetry = _telemetry_digest(tx, row.pk)
-        tables.end_run(
+        ended = tables.end_run(
             tx,
             pk=row.pk,
             status=status,
@@ -203,6 +203,8 @@ class Runs:
             log_digest=log_digest,
             telemetry_digest=telemetry,
         )
+        if not ended:
+            raise _closed(run, "closed")
         detail = RunFinished(
             reason=act.reason,
             name=row.name,
@@ -223,12 +225,16 @@ class Runs:
                 if (process := row.source().process) is not None and is_gone(process)
             ]
             problem = Problem(code="failed", what="its process was killed", fix="run it again")
+            closed: list[RunId] = []
             # Steps before the pipeline they belong to.
             for row in sorted(lost, key=lambda one: -one.pk):
                 run = RunId(row.id)
+                if self._locked(tx, act.project_key, run).status != "running":
+                    continue  # Somebody else has closed it since the list was read.
                 self.finish_in(tx, act, run, status="failed", error=problem, log_digest=None)
                 pipeline_tables.end_step_run(tx, run=run, outcome="failed")
-            return [RunId(row.id) for row in lost]
+                closed.append(run)
+            return closed
 
     def get(self, project_key: int, ref: str) -> Run:
         """Return a run by id or unique id prefix; `latest` is the newest of all.
@@ -300,14 +306,26 @@ class Runs:
             raise Invalid(f"{ref!r} begins more than one run's id", fix="give more characters")
         raise NotFound(f"no run {ref!r} in this project", fix="`mill runs list` shows them")
 
-    def _running(self, tx: Reader, project_key: int, run: RunId) -> tables.RunRow:
-        row = self._row(tx, project_key, run)
+    def _running(self, tx: Writer, project_key: int, run: RunId) -> tables.RunRow:
+        row = self._locked(tx, project_key, run)
         if row.status != "running":
-            raise Conflict(
-                f"run {run} is {row.status}: nothing can be logged to it any more",
-                fix="start another run",
-            )
+            raise _closed(run, row.status)
         return row
+
+    def _locked(self, tx: Writer, project_key: int, run: RunId) -> tables.RunRow:
+        """Return the row as it is once this transaction alone may write to the run.
+
+        On PostgreSQL another writer may have numbered points, or closed the run, while this one
+        waited; so it is read again.
+        """
+        tables.lock_run(tx, self._row(tx, project_key, run).pk)
+        return self._row(tx, project_key, run)
+
+
+def _closed(run: RunId, status: str) -> Conflict:
+    return Conflict(
+        f"run {run} is {status}: nothing can be logged to it any more", fix="start another run"
+    )
 
 
 def _newest(tx: Reader, project_key: int) -> tables.RunRow:

@@ -30,6 +30,8 @@ class PolicySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     protected_aliases: tuple[str, ...] = ("champion",)
     needs_gate: bool = True
     approval_days: float = 14.0
+    gate: str | None = None
+    """File of the project's gate, beside `millwright.toml`."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,8 +99,23 @@ def load_config(
             protected=frozenset(settings.policy.protected_aliases),
             needs_gate=settings.policy.needs_gate,
             approval_days=settings.policy.approval_days,
+            gate=read_gate(root, settings.policy.gate),
         ),
     )
+
+
+def read_gate(root: Path, name: str | None) -> str | None:
+    """Return the text of the project's gate; raises Invalid when the file cannot be read."""
+    if name is None:
+        return None
+    try:
+        return (root / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(
+            f"the project's gate {root / name} cannot be read",
+            why=str(error),
+            fix=f"write it, or take `gate` out of {FILE_NAME}",
+        ) from error
 
 
 def find_file(folder: Path) -> Path | None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import polars as pl
 
 from millwright.automation.actions import CollectLabels, handlers
 from millwright.automation.worker import Worker
-from millwright.core.errors import Conflict, Invalid
-from millwright.core.ids import RunId
+from millwright.core.errors import Conflict, Invalid, MillwrightError
+from millwright.core.ids import DecisionId, RunId
 from millwright.metadata.tables import segments as segment_tables
 from millwright.metadata.tables.deployments import RolloutRow
 from millwright.records.events import Act, JsonValue
+from millwright.records.serving import Cell
 from millwright.workspace.config import Config
 from millwright.workspace.open import Home
 from millwright.workspace.pipelines import run_apart
 
 WORKER = "worker"
+
+_log = logging.getLogger(__name__)
 
 
 def make_worker(home: Home, config: Config) -> Worker:
@@ -27,11 +32,14 @@ def make_worker(home: Home, config: Config) -> Worker:
     service = home.ensure_service(WORKER, first)
     act = home.session(service, config.project).act("regular look")
 
-    def run_pipeline(act: Act, pipeline: str, params: dict[str, JsonValue]) -> RunId:
-        return run_apart(config, act, pipeline, params)
-
-    def collect(act: Act, args: CollectLabels) -> str:
-        return collect_labels(home, act, args)
+    def run_pipeline(
+        act: Act,
+        pipeline: str,
+        params: dict[str, JsonValue],
+        *,
+        is_wanted: Callable[[], bool],
+    ) -> RunId:
+        return run_apart(config, act, pipeline, params, is_wanted=is_wanted)
 
     return Worker(
         home.database,
@@ -44,7 +52,7 @@ def make_worker(home: Home, config: Config) -> Worker:
             judge=home.judge,
             promotions=home.promotions,
             run_pipeline=run_pipeline,
-            collect=collect,
+            collect=LabelledRows(home),
         ),
         ticks={"rollouts": look_at_rollouts(home, act), "monitors": check_monitors(home, act)},
     )
@@ -55,8 +63,10 @@ def look_at_rollouts(home: Home, act: Act) -> Callable[[], None]:
 
     def look() -> None:
         for row in home.deployments.running():
-            if _is_worth_a_look(home, row):
-                home.deployments.look(_in_project(home, act, row.project_id), row.pk)
+            # One that cannot be looked at must not keep the others waiting.
+            with _told(f"rollout {row.id}"):
+                if _is_worth_a_look(home, row):
+                    home.deployments.look(_in_project(home, act, row.project_id), row.pk)
 
     return look
 
@@ -66,43 +76,71 @@ def check_monitors(home: Home, act: Act) -> Callable[[], None]:
 
     def check() -> None:
         for due in home.monitors.due():
-            home.monitors.check(_in_project(home, act, due.project_key), due.name)
+            with _told(f"monitor {due.name}"):
+                home.monitors.check(_in_project(home, act, due.project_key), due.name)
 
     return check
 
 
-def collect_labels(home: Home, act: Act, args: CollectLabels) -> str:
-    """Make a dataset version of a base version's rows and the labelled decisions since.
+class LabelledRows:
+    """Makes dataset versions of a base version's rows and labelled decisions."""
 
-    Columns and their kinds are the base's; a number for a decision's case fills the key, so that
-    all rows of one case stay on one side of a split. Raises Conflict, to be tried again,
-    when fewer labels than `min_labels` have arrived.
-    """
-    base = home.datasets.load(act.project_key, args.base)
-    for name in (args.target, args.key):
-        if name not in base.columns:
-            raise Invalid(f"{args.base} has no column {name!r}")
-    found = home.outcomes.labelled_rows(act.project_key, args.deployment)
-    if len(found.labels) < args.min_labels:
-        raise Conflict(
-            f"{len(found.labels)} labels have arrived for {args.deployment}; "
-            f"{args.min_labels} are needed",
-            fix="send labels with `mill labels add`; it is tried again",
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def choose(self, act: Act, args: CollectLabels) -> list[DecisionId]:
+        """Return the labelled decisions there are, oldest first.
+
+        Raises Conflict, to be tried again, when they are fewer than `min_labels`.
+        """
+        found = self._home.outcomes.labelled_rows(act.project_key, args.deployment)
+        if len(found.labels) < args.min_labels:
+            raise Conflict(
+                f"{len(found.labels)} labels have arrived for {args.deployment}; "
+                f"{args.min_labels} are needed",
+                fix="send labels with `mill labels add`; it is tried again",
+            )
+        return found.decisions
+
+    def build(self, act: Act, args: CollectLabels, decisions: list[DecisionId]) -> str:
+        """Make a version of the base's rows and these decisions, and return its reference.
+
+        Columns and their kinds are the base's; a number for a decision's case fills the key, so
+        that all rows of one case stay on one side of a split. The same decisions make the same
+        version. Raises Invalid when the base lacks the target or the key.
+        """
+        base = self._home.datasets.load(act.project_key, args.base)
+        for name in (args.target, args.key):
+            if name not in base.columns:
+                raise Invalid(f"{args.base} has no column {name!r}")
+        found = self._home.outcomes.labelled_rows(act.project_key, args.deployment)
+        wanted = set(decisions)
+        places = [at for at, one in enumerate(found.decisions) if one in wanted]
+        # A case is known by the order in which it came first: the same decisions make the same
+        # rows wherever they were taken, which a hash under a deployment's own key would not.
+        cases = [found.cases[at] for at in places]
+        numbers = {case: f"live-{at}" for at, case in enumerate(dict.fromkeys(cases))}
+        known: dict[str, list[Cell]] = {args.key: [numbers[case] for case in cases]}
+        known[args.target] = [found.labels[at] for at in places]
+        for name in base.columns:
+            if name not in known:
+                values = found.columns.get(name)
+                known[name] = [None if values is None else values[at] for at in places]
+        schema = base.schema | {args.key: pl.String}
+        labelled = pl.DataFrame(known, schema={name: schema[name] for name in known}, strict=False)
+        rows = pl.concat(
+            [base.with_columns(pl.col(args.key).cast(pl.String)), labelled.select(base.columns)]
         )
-    # A case is known by the order in which it came first: the same decisions make the same rows
-    # wherever they were taken, which a hash under a deployment's own key would not.
-    numbers = {case: f"live-{at}" for at, case in enumerate(dict.fromkeys(found.cases))}
-    features = [name for name in base.columns if name not in {args.target, args.key}]
-    known = {name: found.columns.get(name, [None] * len(found.labels)) for name in features}
-    known[args.target] = list(found.labels)
-    known[args.key] = [numbers[case] for case in found.cases]
-    schema = base.schema | {args.key: pl.String}
-    labelled = pl.DataFrame(known, schema={name: schema[name] for name in known}, strict=False)
-    rows = pl.concat(
-        [base.with_columns(pl.col(args.key).cast(pl.String)), labelled.select(base.columns)]
-    )
-    version = home.datasets.add(act, args.dataset, rows)
-    return f"{version.name}@v{version.version}"
+        version = self._home.datasets.add(act, args.dataset, rows)
+        return f"{version.name}@v{version.version}"
+
+
+@contextmanager
+def _told(what: str) -> Generator[None]:
+    try:
+        yield
+    except MillwrightError as error:
+        _log.warning("%s: %s", what, error)
 
 
 def _is_worth_a_look(home: Home, row: RolloutRow) -> bool:

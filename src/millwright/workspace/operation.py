@@ -27,8 +27,8 @@ class Deployments(Service):
     def create(
         self, *, name: str, model: str, policy: DecisionPolicy | None = None, reason: str = ""
     ) -> Deployment:
-        version = self.home.version_row(self.session.key, model)
-        return self.home.deployments.create(self.session.act(reason), name, version, policy=policy)
+        act = self.session.act(reason)
+        return self.home.promotions.deploy(act, name, model, policy=policy)
 
     def show(self, *, name: str) -> Deployment:
         return self.home.deployments.get(self.session.key, name)
@@ -111,6 +111,8 @@ class Rules(Service):
         return self.home.rules.list_all(self.session.key)
 
     def put(self, *, name: str, spec: RuleSpec, reason: str = "") -> Rule:
+        # A rule acts under a name of its own: nobody may make one do what he may not do himself.
+        self.home.permit_job(self.session, spec.job)
         return self.home.rules.put(
             self.session.act(reason), name, spec, project=self.session.project_name
         )

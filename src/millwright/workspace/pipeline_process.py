@@ -12,6 +12,7 @@ import msgspec
 from millwright.core.errors import MillwrightError
 from millwright.records.runs import Problem
 from millwright.workspace import pipelines
+from millwright.workspace.config import load_config
 from millwright.workspace.open import Home, Workspace
 from millwright.workspace.pipelines import Order, Outcome
 
@@ -33,7 +34,9 @@ def main() -> None:
 
 
 def _run(order: Order) -> Outcome:
-    home = Home.open(Path(order.place.home), database=order.place.database)
+    root = Path(order.place.root)
+    config = load_config(environment={}, folder=root, home=Path(order.place.home))
+    home = Home.open(config.home, database=order.place.database, policy=config.policy)
     try:
         session = home.session(
             home.principal(order.act.actor),
@@ -46,7 +49,7 @@ def _run(order: Order) -> Outcome:
             Workspace(home, session),
             order.target,
             order.params,
-            root=Path(order.place.root),
+            root=root,
             act=order.act,
             workers=order.workers,
         )

@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 CODEC = "millwright.registry.flavors.sklearn:SklearnFlavor"
 DEFAULT_WORKERS = 2
+CHECK_EVERY_S = 0.2
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -68,10 +70,17 @@ def find_pipeline(target: str, root: Path) -> Pipeline[..., object]:
     """Return the pipeline that `FILE.py` or `FILE.py:NAME` names; FILE is below `root`.
 
     Raises NotFound when there is none of that name, and Invalid when a file has several and
-    none is named.
+    none is named, or lies elsewhere.
     """
     file, _, name = target.partition(":")
-    module = load_file(root / file, root)
+    path = (root / file).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise Invalid(
+            f"{file} lies outside the project in {root}",
+            why="only the project's own files are run",
+            fix="copy it into the project's folder",
+        )
+    module = load_file(path, root)
     found: dict[str, Pipeline[..., object]] = {}
     for value in vars(module).values():
         if isinstance(value, Pipeline):
@@ -157,18 +166,19 @@ def run_apart(
     params: Mapping[str, object],
     *,
     workers: int = DEFAULT_WORKERS,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> RunId:
     """Execute a pipeline in a fresh process and return its run's id.
 
-    The child ends when this process does. Raises Failed when a step failed, and what the
-    child raised.
+    It runs in the act's project. The child ends when this process does, and when `is_wanted`
+    says no. Raises Failed when a step failed, and what the child raised.
     """
     order = Order(
         place=Place(
             home=str(config.home),
             root=str(config.root),
             database=config.database,
-            project=config.project,
+            project=act.project,
         ),
         act=act,
         target=target,
@@ -188,6 +198,10 @@ def run_apart(
     with child.stdin, child.stdout:
         child.stdin.write(msgspec.json.encode(order) + b"\n")
         child.stdin.flush()
+        while child.poll() is None and is_wanted():
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=CHECK_EVERY_S)
+        child.stdin.close()
         said = child.stdout.read()
     code = child.wait()
     try:

@@ -173,8 +173,10 @@ class Rooms:
     @cached_property
     def judge(self) -> Judge:
         """Gates."""
+        from millwright.gates.gate import parse_spec
         from millwright.gates.judge import Judge
 
+        gate = None if self.policy.gate is None else parse_spec(self.policy.gate)
         return Judge(
             self.database,
             self.artifacts,
@@ -183,6 +185,7 @@ class Rooms:
             datasets=self.datasets,
             packages=self.packages,
             runs=self.runs,
+            gate=gate,
         )
 
     @cached_property

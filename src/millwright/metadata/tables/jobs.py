@@ -18,7 +18,8 @@ from millwright.records.jobs import Job, JobError, JobState
 _JOB = """
     SELECT j.pk, j.fence, j.project_id, j.id, p.id AS project, j.queue, j.kind, j.key, j.args_json,
            j.state, j.priority, j.run_at_us, j.attempt, j.max_attempts, j.owner, j.lease_until_us,
-           j.actor, j.cause, j.request, j.result_json, j.error_json, j.created_us, j.finished_us
+           j.actor, j.cause, j.request, j.reason, j.result_json, j.error_json, j.created_us,
+           j.finished_us
     FROM job j JOIN project p ON p.pk = j.project_id
 """
 _HELD = "pk = :pk AND fence = :fence AND state = 'running'"
@@ -47,6 +48,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     actor: ActorId
     cause: EventId | None
     request: RequestId | None
+    reason: str
     result_json: str | None
     error_json: str | None
     created_us: int
@@ -72,6 +74,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
             actor=self.actor,
             cause=self.cause,
             request=self.request,
+            reason=self.reason,
             result=None if self.result_json is None else decode(self.result_json, type=object),
             error=None if self.error_json is None else decode(self.error_json, type=JobError),
             created_us=self.created_us,
@@ -84,9 +87,10 @@ def insert_job(tx: Writer, job: Job, *, project_key: int, args_json: str) -> boo
     added = tx.run(
         """
         INSERT INTO job (id, project_id, queue, kind, key, args_json, state, priority, run_at_us,
-                         attempt, max_attempts, fence, actor, cause, request, created_us)
+                         attempt, max_attempts, fence, actor, cause, request, reason,
+                         created_us)
         VALUES (:id, :project, :queue, :kind, :key, :args, 'queued', :priority, :run_at_us,
-                0, :max_attempts, 0, :actor, :cause, :request, :created_us)
+                0, :max_attempts, 0, :actor, :cause, :request, :reason, :created_us)
         ON CONFLICT (project_id, key) WHERE key IS NOT NULL DO NOTHING
         """,
         id=job.id,
@@ -101,6 +105,7 @@ def insert_job(tx: Writer, job: Job, *, project_key: int, args_json: str) -> boo
         actor=job.actor,
         cause=job.cause,
         request=job.request,
+        reason=job.reason,
         created_us=job.created_us,
     )
     return added == 1

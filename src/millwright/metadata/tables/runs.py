@@ -162,6 +162,11 @@ def insert_run(
     )
 
 
+def lock_run(tx: Writer, pk: int) -> None:
+    """Have other writers to this run wait until the transaction ends."""
+    tx.run("UPDATE run SET name = name WHERE pk = :pk", pk=pk)
+
+
 def end_run(
     tx: Writer,
     *,

@@ -157,6 +157,7 @@ TABLES = (
         actor TEXT NOT NULL,
         cause TEXT,
         request TEXT,
+        reason TEXT NOT NULL,
         result_json TEXT,
         error_json TEXT,
         created_us {int} NOT NULL,
