@@ -63,7 +63,8 @@ def demo(
         )
     from millwright.cli import demo_project
     from millwright.cli.demo_data import load_rows, parse_change
-    from millwright.cli.demo_story import MARGIN, Story, Telling
+    from millwright.cli.demo_facts import MARGIN
+    from millwright.cli.demo_story import Story, Telling
     from millwright.workspace.config import load_config
 
     current = session()
@@ -115,6 +116,9 @@ def demo(
             | public
         )
     if scenario == "unapproved":
+        if current.given.json:
+            # One document on stdout: the stages have said already who waits for whom.
+            raise typer.Exit(NeedsApproval.exit_code)
         raise NeedsApproval(
             "demo@v2 waits for approval",
             why="the model is of high risk, so somebody other than the requester must agree",
