@@ -16,7 +16,6 @@ from millwright.core.refs import check_name
 app = single()
 
 
-
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="By default here.")] = Path(),

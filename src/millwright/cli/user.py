@@ -86,6 +86,36 @@ def grant(
     here.answer({"name": name, "role": role}, lambda: [f"{name} is {role}"])
 
 
+@app.command()
+def revoke(
+    name: Name,
+    role: Annotated[str, typer.Argument(metavar="ROLE", help=_ROLES)],
+    reason: Reason = "",
+    dry_run: DryRun = False,
+) -> None:
+    """Take back a role that somebody has in this project."""
+    here = session()
+    check_role(role)
+    with here.door() as door:
+        if dry_run:
+            here.would("access.revoke", name=name, role=role, reason=reason)
+            return
+        door.access.revoke(name=name, role=role, reason=reason)
+    here.answer({"name": name, "role": role}, lambda: [f"{name} is not {role} in this project"])
+
+
+@app.command()
+def disable(name: Name, reason: Reason = "", dry_run: DryRun = False) -> None:
+    """Let somebody act no more, in any project; his tokens open nothing from now on."""
+    here = session()
+    with here.door() as door:
+        if dry_run:
+            here.would("access.disable_actor", name=name, reason=reason)
+            return
+        done = door.access.disable_actor(name=name, reason=reason)
+    here.answer(done, lambda: actor_lines(done))
+
+
 def check_role(role: str) -> None:
     """Raise Invalid, naming them all, unless there is such a role."""
     known = [one.value for one in Role]

@@ -28,6 +28,7 @@ ExperimentId = NewType("ExperimentId", str)
 GateId = NewType("GateId", str)
 HomeId = NewType("HomeId", str)
 JobId = NewType("JobId", str)
+LabelsId = NewType("LabelsId", str)
 ModelId = NewType("ModelId", str)
 ModelVersionId = NewType("ModelVersionId", str)
 MonitorId = NewType("MonitorId", str)
@@ -53,6 +54,7 @@ PREFIXES: dict[str, str] = {
     "gat": "gate verdict",
     "hom": "home",
     "job": "job",
+    "lab": "labels",
     "mod": "model",
     "mov": "model version",
     "mon": "monitor",

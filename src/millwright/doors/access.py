@@ -33,6 +33,16 @@ class Access(Protocol):
         """Give an actor a role in this project."""
         ...
 
+    @operation("POST", "/actors/{name}/roles/{role}/revocation", needs=Permission.USER_WRITE)
+    def revoke(self, *, name: str, role: str, reason: str = "") -> None:
+        """Take a role in this project back; one that is not held here changes nothing."""
+        ...
+
+    @operation("POST", "/actors/{name}/disable", needs=Permission.USER_WRITE)
+    def disable_actor(self, *, name: str, reason: str = "") -> Actor:
+        """Let an actor act no more, in no project; takes an admin of every project."""
+        ...
+
     @operation("GET", "/projects", needs=Permission.PROJECT_READ)
     def projects(self) -> list[Project]:
         """Return the projects of the home."""

@@ -6,6 +6,17 @@ from pathlib import Path
 from typing import Protocol
 
 from millwright.core.digest import Digest
+from millwright.records.access import Permission
+
+READERS = (Permission.DATA_READ, Permission.SERVE_FOLLOW)
+"""Whoever has one of these may read stored bytes whose digest he knows."""
+WRITERS = (
+    Permission.RUN_WRITE,
+    Permission.DATA_WRITE,
+    Permission.MODEL_REGISTER,
+    Permission.DECISION_WRITE,
+)
+"""Whoever has one of these may store bytes."""
 
 
 class Artifacts(Protocol):

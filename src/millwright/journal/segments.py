@@ -227,8 +227,7 @@ def seal(
         seq=seq,
         first_n=first.n,
         last_n=last.n,
-        # An id is drawn before the model answers, a number after: who answers late stands behind
-        # those whose ids are younger. And a clock may have been set back.
+        # An id is drawn before the model answers and a number after; a clock may be set back.
         first_id=min(decision.id for decision in decisions),
         last_id=max(decision.id for decision in decisions),
         first_us=min(decision.time_us for decision in decisions),

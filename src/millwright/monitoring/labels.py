@@ -2,12 +2,14 @@
 
 A label belongs to a decision by its id. One that no segment holds yet is kept, and counts as soon
 as its segment is sealed, since joining is done when performance is asked for. The newest label
-of a decision wins. The batch itself is stored with a random salt, so that the digest that goes
-into the journal binds it without letting anybody try out likely labels; it can be erased.
+of a decision wins. The batch itself is stored with its id and a random salt; what goes into the
+journal is an HMAC under that salt. It binds the batch, lets nobody try out likely labels, and is
+no address by which a reader of the journal could fetch them. The batch can be erased.
 """
 
 from __future__ import annotations
 
+import hmac
 import math
 import secrets
 from bisect import bisect_left, bisect_right
@@ -19,7 +21,7 @@ import msgspec
 from millwright.artifacts.store import ArtifactStore
 from millwright.core.clock import Clock
 from millwright.core.errors import Invalid
-from millwright.core.ids import DecisionId, parse_id
+from millwright.core.ids import DecisionId, LabelsId, new_id, parse_id
 from millwright.journal.log import Journal
 from millwright.journal.segments import read_segment
 from millwright.metadata.database import Database
@@ -71,11 +73,13 @@ class Labels:
         if not wanted:
             return Taken(0, 0, 0)
         joined = self._known(row.pk, sorted(wanted))
-        digest = self._artifacts.put_bytes(
-            msgspec.json.encode(
-                {"salt": secrets.token_hex(_SALT_BYTES), "labels": list(wanted.values())}
-            )
+        batch = LabelsId(new_id("lab"))
+        salt = secrets.token_bytes(_SALT_BYTES)
+        body = msgspec.json.encode(list(wanted.values()))
+        self._artifacts.put_bytes(
+            msgspec.json.encode({"id": batch, "salt": salt.hex(), "labels": msgspec.Raw(body)})
         )
+        commitment = f"sha256:{hmac.digest(salt, body, 'sha256').hex()}"
         corrected = 0
         with self._database.write() as tx:
             deployment_tables.lock_deployment(tx, row.pk)
@@ -94,7 +98,7 @@ class Labels:
                 )
             detail = LabelsAdded(reason=act.reason, deployment=row.name, count=len(wanted))
             subjects = [
-                Subject(kind="labels", id=digest, digest=digest),
+                Subject(kind="labels", id=batch, digest=commitment),
                 Subject(kind="deployment", id=row.id),
             ]
             self._journal.append(tx, act, detail, subjects)

@@ -19,6 +19,7 @@ from millwright.core.digest import digest_bytes
 from millwright.core.errors import Conflict, Invalid, NotFound
 from millwright.core.ids import MonitorId, ProjectId, new_id
 from millwright.core.refs import check_name, did_you_mean
+from millwright.journal.captured import read_decisions
 from millwright.journal.log import Journal
 from millwright.metadata.database import Database, Reader
 from millwright.metadata.tables import models as model_tables
@@ -36,7 +37,6 @@ from millwright.monitoring.windows import (
     answers,
     begin,
     fill,
-    read_decisions,
 )
 from millwright.records.events import Act, MonitorCreated, Subject
 from millwright.records.monitoring import Alert, DriftReport, Monitor, MonitorSpec
@@ -312,13 +312,15 @@ class Monitors:
             return
         floor = seen.monitor.spec.accuracy_floor
         assert floor is not None, "only monitors with a floor come here"
-        found = self._outcomes.performance(
+        measured = self._outcomes.measure(
             act.project_key, seen.deployment.name, seen.version.version
         )
-        right = round((found.accuracy or 0.0) * found.labelled)
+        found, cases = measured.performance, len(measured.means)
         columns = len(seen.version.model_version().signature.inputs)
         bar = math.log(threshold(seen.monitor.spec, columns=columns))
-        state = msgspec.structs.replace(seen.state, labels=labels)
+        revisions = seen.state.revisions + (found.labelled > cases)
+        evidence = below_floor_evidence(measured.means, floor=floor, revisions=revisions)
+        state = msgspec.structs.replace(seen.state, labels=labels, revisions=revisions)
         with self._database.write() as tx:
             moved = tables.move_monitor(
                 tx,
@@ -326,7 +328,7 @@ class Monitors:
                 next_segment=seen.monitor.next_segment,
                 state_json=_encode(state),
             )
-            if not moved or below_floor_evidence(right, found.labelled, floor=floor) < bar:
+            if not moved or evidence < bar:
                 return
             alert = Alert(
                 id=new_alert_id(),
@@ -336,9 +338,11 @@ class Monitors:
                 kind="performance",
                 state="open",
                 columns=[],
-                message=f"accuracy {found.accuracy:.3f} on {found.labelled} labelled decisions, "
-                f"certainly below {floor:g}",
-                evidence=digest_bytes(f"{right}/{found.labelled} right, floor {floor!r}".encode()),
+                message=f"accuracy {found.accuracy:.3f} on {found.labelled} labelled decisions "
+                f"of {cases} cases, certainly below {floor:g}",
+                evidence=digest_bytes(
+                    f"accuracy {found.accuracy!r} of {cases} cases, floor {floor!r}".encode()
+                ),
                 created_us=self._clock.now_us(),
             )
             self._alerts.raise_once(

@@ -3,12 +3,15 @@
 Joined by decision id, segment by segment. A decision without an answer counts for nothing here.
 A prediction and its label are the same when their texts name the same value: `1`, `1.0`, `"1"`
 and `true` are one, since a label often comes from a file that knows only text.
+
+The unit of evidence is the case (else the sticky key), not the row: answers on one thing are
+right or wrong together. Accuracy is the mean over cases of the share that was right of each.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -18,16 +21,17 @@ from millwright.artifacts.store import ArtifactStore
 from millwright.core.errors import NotFound
 from millwright.core.ids import DecisionId
 from millwright.core.refs import did_you_mean
+from millwright.journal.captured import read_decisions
 from millwright.metadata.database import Database, Reader
 from millwright.metadata.tables import deployments as deployment_tables
 from millwright.metadata.tables import monitoring as tables
 from millwright.metadata.tables import segments as segment_tables
 from millwright.metadata.tables.deployments import DeploymentRow
 from millwright.metadata.tables.segments import SegmentRow
-from millwright.monitoring.windows import read_decisions
 from millwright.records.monitoring import Performance
 from millwright.records.serving import Cell, Decision
-from millwright.stats.intervals import wilson
+from millwright.stats.arrays import Floats
+from millwright.stats.intervals import Interval, wilson
 from millwright.stats.metrics import auc
 
 Same: TypeAlias = float | str
@@ -36,6 +40,16 @@ Same: TypeAlias = float | str
 _PAGE = 100
 _WORDS = {"true": 1.0, "false": 0.0}
 _GRID = 200
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Figures, and the shares of right answers by case that accuracy rests on."""
+
+    performance: Performance
+    means: Floats
+    """(cases,): of each case with labelled answers, the share that was right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +73,14 @@ class Outcomes:
     def performance(
         self, project_key: int, deployment: str, version: int | None = None
     ) -> Performance:
-        """Return accuracy with its 95 % Wilson interval, and AUC where there are two classes.
+        """Return accuracy with its 95 % interval, and AUC where there are two classes.
+
+        As `measure`, without what it rests on. Raises NotFound.
+        """
+        return self.measure(project_key, deployment, version).performance
+
+    def measure(self, project_key: int, deployment: str, version: int | None = None) -> Measured:
+        """Return the figures on labelled decisions, and accuracy by case.
 
         Of one version, or of all that answered. AUC needs a score with every labelled answer and
         labels of two classes; the score is the probability of the second one in order. A figure
@@ -70,6 +91,7 @@ class Outcomes:
             row = find_deployment(tx, project_key, deployment)
         decisions = 0
         right: list[bool] = []
+        cases: list[str] = []
         truths: list[Same] = []
         scores: list[float | None] = []
         for segment in self._segments(row.pk):
@@ -86,10 +108,12 @@ class Outcomes:
                     continue
                 truth = same(label)
                 right.append(same(decision.prediction) == truth)
+                cases.append(decision.case or decision.key)
                 truths.append(truth)
                 scores.append(decision.score)
-        known = wilson(sum(right), len(right)) if right else None
-        return Performance(
+        means = case_means(right, cases)
+        known = accuracy_interval(means, labelled=len(right)) if right else None
+        found = Performance(
             deployment=row.id,
             version=version,
             decisions=decisions,
@@ -99,6 +123,7 @@ class Outcomes:
             accuracy_high=None if known is None else known.upper,
             auc=_auc(scores, truths),
         )
+        return Measured(found, means)
 
     def labelled_rows(
         self, project_key: int, deployment: str, *, since_us: int = 0, limit: int = 100_000
@@ -180,19 +205,66 @@ def same(value: Cell) -> Same:
     return "" if value is None else float(value)
 
 
-def below_floor_evidence(right: int, labelled: int, *, floor: float) -> float:
+def case_means(right: Sequence[bool], cases: Sequence[str]) -> Floats:
+    """Return of each case (in the order of their first answers) the share that was right.
+
+    `right` (n,) and `cases` (n,) tell of each answer whether it was right and of what it was.
+    """
+    found: dict[str, list[bool]] = {}
+    for is_right, case in zip(right, cases, strict=True):
+        found.setdefault(case, []).append(is_right)
+    return np.array([sum(answers) / len(answers) for answers in found.values()], dtype=np.float64)
+
+
+def accuracy_interval(means: Floats, *, labelled: int) -> Interval:
+    """Return the mean over cases with its 95 % interval, for one look.
+
+    `means` (cases,) holds each case's share of right answers, of `labelled` answers in all.
+    Wilson's interval for as many independent answers as would vary like these means do: from
+    one a case, when a case's answers stand or fall together, to all of them. With one answer a
+    case it is Wilson's own. A share of an answer is rounded outwards.
+
+    Source: Kish, Survey Sampling, 1965 (effective size); Wilson, JASA 1927.
+    """
+    cases = len(means)
+    mean = float(means.mean())
+    spread = mean * (1.0 - mean)
+    worth = cases
+    if spread > 0.0:
+        # Few cases may look alike by chance: one more is added that is all right or all wrong.
+        variance = (float(((means - mean) ** 2).sum()) + spread) / cases
+        worth = max(cases, min(labelled, math.floor(cases * spread / variance)))
+    right = mean * worth
+    # Sums of thirds and the like miss the whole number that they mean by some ulps.
+    low, high = math.floor(right + _ROUNDING), math.ceil(right - _ROUNDING)
+    return Interval(mean, wilson(low, worth).lower, wilson(high, worth).upper)
+
+
+def below_floor_evidence(means: Floats, *, floor: float, revisions: int = 0) -> float:
     """Return the log e-value against "the accuracy is at least `floor`", valid at every look.
 
-    Bets on each lower accuracy alike: the mean over q below the floor of the likelihood ratio of
-    q to the floor, which for a true accuracy at or above the floor is a supermartingale.
+    `means` (cases,) holds each case's share of right answers, in [0, 1]; cases are independent.
+    Each lower accuracy q is bet on alike, and a bet on q multiplies its stake at a case of mean
+    x by x q / floor + (1 - x) (1 - q) / (1 - floor), whose mean is at most 1 when the case's
+    accuracy is at least the floor. With one answer a case that is the likelihood ratio of q to
+    the floor, and over growing numbers of cases a supermartingale.
 
-    Source: Robbins, Ann. Math. Stat. 1970 (mixtures); the grid takes the place of the integral.
+    A case that gets a second label changes its mean, and a bet that was made cannot be changed
+    so: `revisions` counts the looks taken at cases with more than one label. Each is a bet made
+    anew; the r-th is weighed by 1 / ((r + 1) (r + 2)), and all weights add up to 1.
+
+    Source: Waudby-Smith, Ramdas, JRSS B 2024 (betting on bounded means); Robbins, Ann. Math.
+    Stat. 1970 (mixtures); the grid takes the place of the integral.
     """
     rates = floor * (np.arange(_GRID) + 0.5) / _GRID
-    wrong = labelled - right
-    logs = right * np.log(rates / floor) + wrong * np.log((1.0 - rates) / (1.0 - floor))
+    logs = np.zeros(_GRID)
+    values, counts = np.unique(means, return_counts=True)
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        factor = value * rates / floor + (1.0 - value) * (1.0 - rates) / (1.0 - floor)
+        logs += count * np.log(factor)
     top = float(logs.max())
-    return top + math.log(float(np.exp(logs - top).mean()))
+    evidence = top + math.log(float(np.exp(logs - top).mean()))
+    return evidence - math.log((revisions + 1) * (revisions + 2))
 
 
 def _auc(scores: list[float | None], truths: list[Same]) -> float | None:

@@ -22,9 +22,6 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from millwright.artifacts.store import ArtifactStore
-from millwright.journal.segments import read_segment
-from millwright.metadata.tables.segments import SegmentRow
 from millwright.monitoring.drift import reference_column
 from millwright.records.serving import Cell, Decision
 from millwright.stats.arrays import Floats
@@ -57,6 +54,8 @@ class WindowState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Version -> number of its next window, for versions that are not champion now."""
     labels: int = 0
     """What `count_labels` gave when accuracy was last judged."""
+    revisions: int = 0
+    """How often accuracy was judged on cases that had more than one label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +94,6 @@ def advance(state: WindowState, *, is_full: bool, next_segment: int) -> WindowSt
     return msgspec.structs.replace(
         state, window=state.window + 1, from_segment=next_segment, judged=False
     )
-
-
-def read_decisions(artifacts: ArtifactStore, segment: SegmentRow) -> list[Decision]:
-    """Return the decisions of a segment; none when its payload has been erased."""
-    if not artifacts.has(segment.payload_digest):
-        return []
-    index = artifacts.read_bytes(segment.index_digest)
-    payload = artifacts.read_bytes(segment.payload_digest)
-    return [row.decision for row in read_segment(index, payload) if row.decision is not None]
 
 
 def answers(decisions: Iterable[Decision], *, version: int) -> list[Decision]:

@@ -98,7 +98,7 @@ class Models:
         with self._database.write() as tx:
             model = self._row(tx, act.project_key, name)
             if run is not None:
-                _check_run(tx, act.project_key, run)
+                run = _stored_run(tx, act.project_key, run)
             tables.lock_model(tx, model.pk)
             existing = tables.find_version_by_digest(tx, model_pk=model.pk, digest=package.digest)
             if existing is not None:
@@ -196,10 +196,11 @@ class Models:
         return find_model(tx, project_key, name)
 
 
-def _check_run(tx: Reader, project_key: int, run: RunId) -> None:
-    whole = parse_id(run, "run")
+def _stored_run(tx: Reader, project_key: int, run: RunId) -> RunId:
+    whole = RunId(parse_id(run, "run"))
     if not run_tables.find_runs_by_id(tx, project=project_key, low=whole, high=whole):
         raise NotFound(f"no run {run} in this project", fix="`mill runs list` shows them")
+    return whole
 
 
 def find_model(tx: Reader, project_key: int, name: str) -> tables.ModelRow:

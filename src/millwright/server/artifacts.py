@@ -7,8 +7,12 @@ Who may: artifacts have no kind of their own, so each route takes any of the per
 holders have bytes to move. Reading takes `data.read`, or `serve.follow`, with which a serving
 process fetches the packages its plan names. Storing takes one of the permissions that register
 what was stored: a run, a dataset, a model or decisions; bytes that nothing points at mean
-nothing. Asking whether bytes are there is for both. A digest names its bytes in every project,
-and cannot be guessed: who knows one has been shown the record it stands in.
+nothing. Asking whether bytes are there is for both. `doors.artifacts` names the permissions.
+
+What this does not do: the store knows no projects. A digest names its bytes in all of them, and
+whoever has learned one reads it with `data.read` in any; whoever holds the same bytes can ask
+whether they are there. So a digest is shown only to those who may read what it names, and what
+is kept from readers of the journal (a batch of labels) has no address in it.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from litestar.response import Response, Stream
 
 from millwright.core.digest import Digest, Hasher, parse_digest
 from millwright.core.errors import Invalid
-from millwright.records.access import Permission
+from millwright.doors.artifacts import READERS, WRITERS
 from millwright.server.auth import NEEDS, Needs
 from millwright.server.host import Host
 from millwright.server.problems import AnyRequest
@@ -33,14 +37,6 @@ PIECE_BYTES = 1 << 20
 CHECK_FIRST_BYTES = 64 << 20
 """Up to this size an object is read twice, so that damage is told before any of it goes."""
 MEDIA_TYPE = "application/octet-stream"
-
-READERS = (Permission.DATA_READ, Permission.SERVE_FOLLOW)
-WRITERS = (
-    Permission.RUN_WRITE,
-    Permission.DATA_WRITE,
-    Permission.MODEL_REGISTER,
-    Permission.DECISION_WRITE,
-)
 
 
 class Streams:

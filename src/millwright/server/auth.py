@@ -152,7 +152,7 @@ class Gate:
                 raise Unauthenticated(
                     "this server wants to know who is asking",
                     why="the request carries no token",
-                    fix="send a token: Authorization: Bearer mw_… (make one with mill token create)",
+                    fix="send Authorization: Bearer TOKEN (make one: mill token create)",
                 )
             _check_local(method=method, peer=peer, headers=headers)
             return self._host.local_principal()

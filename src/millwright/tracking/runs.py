@@ -366,10 +366,17 @@ def _telemetry_digest(tx: Reader, run_pk: int) -> Digest:
     logged = {
         "params": tables.read_params(tx, run_pks=[run_pk]).get(run_pk, {}),
         "tags": tables.read_tags(tx, run_pks=[run_pk]).get(run_pk, {}),
-        "metrics": tables.read_history(tx, run_pk=run_pk),
+        "metrics": [_spelled(point) for point in tables.read_history(tx, run_pk=run_pk)],
         "links": tables.read_links(tx, run_pks=[run_pk]).get(run_pk, []),
     }
     return digest_bytes(msgspec.json.encode(logged, order="sorted"))
+
+
+def _spelled(point: tables.StoredPoint) -> object:
+    """Return a point as the digest covers it: JSON would write an infinite value as none."""
+    if point.value is None or math.isfinite(point.value):
+        return point
+    return msgspec.structs.asdict(point) | {"value": repr(point.value)}
 
 
 def _check_texts(noun: str, texts: Mapping[str, str]) -> None:

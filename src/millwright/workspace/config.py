@@ -85,13 +85,14 @@ def load_config(
         if key.startswith(ENV_PREFIX) and value
     }
     chosen_home = home or (Path(environment["home"]) if "home" in environment else None)
-    # A home named by hand is worked on directly, whatever server the file names.
-    named_url = url or environment.get("url")
+    # A home named by hand is worked on directly, whatever server environment or file name.
+    if url is None and home is None:
+        url = environment.get("url") or (None if chosen_home else settings.url)
     return Config(
         root=root.absolute(),
         home=(chosen_home or root / settings.home).absolute(),
         database=environment.get("database", settings.database),
-        url=named_url or (None if chosen_home else settings.url),
+        url=url,
         token=environment.get("token"),
         project=check_name(project or environment.get("project") or settings.project, "project"),
         actor=actor or environment.get("actor"),

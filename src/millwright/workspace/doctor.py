@@ -5,8 +5,10 @@ A check that cannot go on does not keep the others from looking.
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -21,7 +23,7 @@ from millwright.journal.checkpoints import SigningKey
 from millwright.metadata.database import Database
 from millwright.metadata.migrations.upgrade import HEAD, revision_of
 from millwright.workspace.config import Config
-from millwright.workspace.open import DATABASE_FILE, KEYS_FOLDER, Home
+from millwright.workspace.open import DATABASE_FILE, DATABASE_MODE, HOME_MODE, KEYS_FOLDER, Home
 from millwright.workspace.rooms import ARTIFACTS_FOLDER, LOCAL_BACKEND
 
 LOW_SPACE_BYTES = 500_000_000
@@ -49,6 +51,7 @@ def examine(config: Config, *, sample: int, choice: random.Random) -> list[Findi
         ("writable", lambda: _writable(config)),
         ("space", lambda: _space(config.home)),
         ("key", lambda: _key(config.home)),
+        ("modes", lambda: _modes(config)),
         ("journal", lambda: _journal(config)),
         ("artifacts", lambda: _artifacts(config.home, sample, choice)),
     ]
@@ -143,6 +146,21 @@ def _space(home: Path) -> str:
 def _key(home: Path) -> str:
     SigningKey.load(home / KEYS_FOLDER)
     return "the signing key is there, and closed to others"
+
+
+def _modes(config: Config) -> str:
+    """Look whether others on this machine could read data, models or the journal."""
+    for path, wanted in ((config.home, HOME_MODE), (config.home / DATABASE_FILE, DATABASE_MODE)):
+        if not path.exists():
+            continue  # The database is elsewhere.
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise Refused(
+                f"{path} is open to other users (mode {mode:04o})",
+                why="who reads it sees data, models and what the journal says of people",
+                fix=f"chmod {wanted:o} {path}",
+            )
+    return "home and database are closed to others"
 
 
 def _journal(config: Config) -> str:

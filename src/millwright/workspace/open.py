@@ -46,9 +46,11 @@ from millwright.metadata.tables.models import VersionRow
 from millwright.records.access import Actor, Permission, Role
 from millwright.records.events import AccessDenied, Act, HomeCreated, Subject
 from millwright.records.pipelines import PipelineRun
-from millwright.workspace import operation, services
+from millwright.workspace import access, artifacts, operation, services
+from millwright.workspace.arguments import parse_choice
 from millwright.workspace.config import Config
 from millwright.workspace.guard import guard
+from millwright.workspace.proving import prove
 from millwright.workspace.rooms import ARTIFACTS_FOLDER, Rooms
 from millwright.workspace.session import Session
 
@@ -56,6 +58,8 @@ DATABASE_FILE = "millwright.db"
 KEYS_FOLDER = "keys"
 RUN_FOLDER = "run"
 IGNORE_FILE = ".gitignore"
+HOME_MODE = 0o700
+DATABASE_MODE = 0o600
 PLAN_POLL_S = 0.1
 NO_PROJECT = ProjectId("")
 
@@ -80,11 +84,16 @@ class Home(Rooms):
         cannot be written, and what opening raises.
         """
         try:
-            for folder in (path, path / ARTIFACTS_FOLDER, path / RUN_FOLDER):
-                folder.mkdir(parents=True, exist_ok=True)
+            # A folder that is there keeps its mode: somebody may have chosen it.
+            path.mkdir(mode=HOME_MODE, parents=True, exist_ok=True)
+            for folder in (path / ARTIFACTS_FOLDER, path / RUN_FOLDER):
+                folder.mkdir(exist_ok=True)
             if not (path / IGNORE_FILE).exists():
                 # A home holds keys; it must not slip into a repository.
                 (path / IGNORE_FILE).write_text("*\n", encoding="utf-8")
+            if database is None:
+                # SQLite gives its -wal and -shm the mode of the file.
+                (path / DATABASE_FILE).touch(mode=DATABASE_MODE)
         except OSError as error:
             raise Denied(
                 f"no home can be made in {path}",
@@ -96,15 +105,15 @@ class Home(Rooms):
         clock = clock or SystemClock()
         key = SigningKey.load_or_create(path / KEYS_FOLDER)
         with store.write() as tx:
-            found = home_tables.find_home(tx)
-            if found is None:
-                found = HomeId(new_id("hom"))
-                home_tables.insert_home(tx, home_id=found, now_us=clock.now_us())
+            found = HomeId(new_id("hom"))
+            if home_tables.insert_home(tx, home_id=found, now_us=clock.now_us()):
                 made = cls(
                     path, store, home_id=found, key=key, policy=policy or Policy(), clock=clock
                 )
                 made.record_creation(tx)
                 return made
+            found = home_tables.find_home(tx)
+        assert found is not None, "a home is never removed"
         return cls(path, store, home_id=found, key=key, policy=policy or Policy(), clock=clock)
 
     @classmethod
@@ -266,23 +275,9 @@ class Home(Rooms):
         while self.plan_revision() <= after and self.clock.monotonic_s() < deadline:
             self.clock.sleep(PLAN_POLL_S)
 
-    def prove(self, event: EventId) -> Proof:
-        """Return the proof that an event stands in the journal, up to a signed checkpoint."""
-        place = self.journal.place_of(event)
-        note = self.journal.checkpoint()
-        size = int(note.split("\n")[1])
-        if place >= size:
-            raise Conflict(f"{event} is not yet under a checkpoint", fix="try again")
-        found = self.journal.prove(event, size)
-        return Proof(
-            event=event,
-            index=found.index,
-            size=found.size,
-            leaf=found.leaf.hex(),
-            path=[step.hex() for step in found.path],
-            root=found.root.hex(),
-            checkpoint=note,
-        )
+    def prove(self, event: EventId, *, project: ProjectId) -> Proof:
+        """Return the proof that an event of that project stands in the journal; see `proving`."""
+        return prove(self.journal, event, project=project)
 
     def verify(self, against: str | None = None) -> Verification:
         """Check the whole journal, also against a checkpoint kept outside."""
@@ -318,7 +313,11 @@ class Home(Rooms):
             actor = makers[kind](name, act=act, tx=tx)
             if role is not None:
                 self.grants.grant_role(
-                    actor.id, parse_role(role), act=act, project=session.project_name, tx=tx
+                    actor.id,
+                    parse_choice(role, Role, "role"),
+                    act=act,
+                    project=session.project_name,
+                    tx=tx,
                 )
         return actor
 
@@ -330,8 +329,8 @@ class Workspace:
         self.home = home
         self.session = session
         self._owns_home = owns_home
-        self.artifacts: Artifacts = services.Artifacts(home, session)
-        self.access = self._guard(Access, "access", services.Access(home, session))
+        self.artifacts: Artifacts = artifacts.Artifacts(home, session)
+        self.access = self._guard(Access, "access", access.Access(home, session))
         self.alerts = self._guard(AlertsDoor, "alerts", operation.Alerts(home, session))
         self.audit = self._guard(Audit, "audit", services.Audit(home, session))
         self.data = self._guard(Data, "data", services.Data(home, session))
@@ -380,14 +379,6 @@ class Workspace:
             project_key=self.session.key,
             project=self.session.project_name,
         )
-
-
-def parse_role(text: str) -> Role:
-    """Return the role called `text`; raises Invalid naming them all."""
-    try:
-        return Role(text)
-    except ValueError as error:
-        raise Invalid(f"no role called {text!r}", why=f"there are: {', '.join(Role)}") from error
 
 
 def system_user() -> str:

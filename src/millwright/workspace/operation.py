@@ -7,7 +7,13 @@ from millwright.doors.decisions import DecisionChain, Explanation, SegmentProof
 from millwright.doors.deployments import LabelsTaken
 from millwright.records.automation import Rule, RuleSpec
 from millwright.records.deployments import Deployment, Rollout, RolloutPlan
-from millwright.records.monitoring import Alert, DriftReport, Monitor, MonitorSpec, Performance
+from millwright.records.monitoring import (
+    Alert,
+    DriftReport,
+    Monitor,
+    MonitorSpec,
+    Performance,
+)
 from millwright.records.serving import (
     DecisionPolicy,
     Label,
@@ -15,6 +21,7 @@ from millwright.records.serving import (
     Segment,
     SegmentHeader,
 )
+from millwright.workspace.arguments import check_page
 from millwright.workspace.services import Service
 
 
@@ -85,7 +92,7 @@ class Monitors(Service):
         return self.home.monitors.check(self.session.act(), name)
 
     def reports(self, *, name: str, limit: int = 50) -> list[DriftReport]:
-        return self.home.monitors.reports(self.session.key, name, limit=limit)
+        return self.home.monitors.reports(self.session.key, name, limit=check_page(limit))
 
     def performance(self, *, deployment: str, version: int | None = None) -> Performance:
         return self.home.outcomes.performance(self.session.key, deployment, version)
@@ -95,7 +102,7 @@ class Alerts(Service):
     """Fills `doors.monitors.Alerts`."""
 
     def list_all(self, *, state: str | None = None, limit: int = 100) -> list[Alert]:
-        return self.home.alerts.list_all(self.session.key, state=state, limit=limit)
+        return self.home.alerts.list_all(self.session.key, state=state, limit=check_page(limit))
 
     def show(self, *, id: AlertId) -> Alert:
         return self.home.alerts.get(self.session.key, id)
@@ -135,7 +142,7 @@ class Decisions(Service):
                 path=[step.hex() for step in found.path],
                 root=found.header.root,
             ),
-            in_journal=self.home.prove(found.event),
+            in_journal=self.home.prove(found.event, project=self.session.project),
             model_version=chain.version,
             run=chain.run,
             datasets=chain.datasets,

@@ -5,19 +5,16 @@ Nothing is decided here; what a door promises is kept by the rooms below.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from millwright.artifacts.trees import fetch_tree, put_tree
 from millwright.core.digest import Digest
-from millwright.core.ids import EventId, JobId, RunId, TokenId, noun_of
+from millwright.core.ids import EventId, JobId, RunId, noun_of
 from millwright.doors.audit import Place, Proof, Verification
 from millwright.doors.jobs import Status
 from millwright.doors.models import ModelHistory
 from millwright.doors.runs import RunPage
 from millwright.metadata.tables import gates as gate_tables
 from millwright.metadata.tables import status as status_tables
-from millwright.records.access import Actor, NewToken, Project, Role, Token
 from millwright.records.data import Dataset, DatasetVersion, Expectation, ValidationReport
 from millwright.records.events import Event, JsonValue
 from millwright.records.jobs import Job, JobState
@@ -40,6 +37,7 @@ from millwright.records.runs import (
     RunSource,
     RunStatus,
 )
+from millwright.workspace.arguments import check_page, parse_choice
 
 if TYPE_CHECKING:
     from millwright.workspace.open import Home
@@ -57,22 +55,6 @@ class Service:
     def __init__(self, home: Home, session: Session) -> None:
         self.home = home
         self.session = session
-
-
-class Artifacts(Service):
-    """Fills `doors.artifacts.Artifacts`."""
-
-    def put_file(self, path: Path) -> Digest:
-        return self.home.artifacts.put_file(path).digest
-
-    def put_folder(self, path: Path) -> Digest:
-        return put_tree(self.home.artifacts, path).digest
-
-    def fetch(self, digest: Digest, target: Path) -> None:
-        self.home.artifacts.fetch(digest, target)
-
-    def fetch_folder(self, digest: Digest, target: Path) -> None:
-        fetch_tree(self.home.artifacts, digest, target)
 
 
 class Data(Service):
@@ -295,8 +277,10 @@ class Jobs(Service):
         return self.home.jobs.enqueue(kind, args, act=self.session.act(reason), key=key)
 
     def list_all(self, *, state: str | None = None, limit: int = 100) -> list[Job]:
-        wanted = None if state is None else JobState(state)
-        return self.home.jobs.list(project_key=self.session.key, state=wanted, limit=limit)
+        wanted = None if state is None else parse_choice(state, JobState, "state of a job")
+        return self.home.jobs.list(
+            project_key=self.session.key, state=wanted, limit=check_page(limit)
+        )
 
     def show(self, *, id: JobId) -> Job:
         return self.home.jobs.get(id, project_key=self.session.key)
@@ -319,7 +303,7 @@ class Audit(Service):
     ) -> list[Event]:
         return self.home.journal.events(
             after=after,
-            limit=limit,
+            limit=check_page(limit),
             project=self.session.key,
             kinds=None if kind is None else [kind],
             subject=None if subject is None else subject_of(subject),
@@ -327,7 +311,7 @@ class Audit(Service):
         )
 
     def prove(self, *, id: str) -> Proof:
-        return self.home.prove(EventId(id))
+        return self.home.prove(EventId(id), project=self.session.project)
 
     def checkpoint(self) -> str:
         return self.home.journal.checkpoint()
@@ -340,58 +324,4 @@ class Audit(Service):
             root=found.root.hex(),
             problems=[Place(place=one.place, what=one.what) for one in found.problems],
             cannot_exclude=found.cannot_exclude,
-        )
-
-
-class Access(Service):
-    """Fills `doors.access.Access`."""
-
-    def whoami(self) -> Actor:
-        return self.home.directory.get(self.session.principal.actor)
-
-    def actors(self) -> list[Actor]:
-        return self.home.directory.list()
-
-    def create_actor(
-        self, *, name: str, kind: str = "person", role: str | None = None, reason: str = ""
-    ) -> Actor:
-        return self.home.create_actor(self.session, name=name, kind=kind, role=role, reason=reason)
-
-    def grant(self, *, name: str, role: str, reason: str = "") -> None:
-        self.home.grants.grant_role(
-            name, Role(role), act=self.session.act(reason), project=self.session.project_name
-        )
-
-    def projects(self) -> list[Project]:
-        return self.home.projects.list()
-
-    def create_project(self, *, name: str, reason: str = "") -> Project:
-        return self.home.projects.create(name, act=self.session.act(reason))
-
-    def tokens(self) -> list[Token]:
-        return self.home.tokens.list(self.session.principal.actor)
-
-    def create_token(
-        self,
-        *,
-        name: str,
-        actor: str | None = None,
-        scopes: list[str],
-        days: float = 90.0,
-        reason: str = "",
-    ) -> NewToken:
-        token, secret = self.home.tokens.create_token(
-            name,
-            by=self.session.principal,
-            act=self.session.act(reason),
-            scopes=scopes,
-            owner=actor,
-            project=self.session.project_name,
-            lifetime_s=round(days * 86_400),
-        )
-        return NewToken(token=token, secret=secret.reveal())
-
-    def revoke_token(self, *, id: str, reason: str = "") -> None:
-        self.home.tokens.revoke_token(
-            TokenId(id), by=self.session.principal, act=self.session.act(reason)
         )

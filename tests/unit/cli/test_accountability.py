@@ -73,9 +73,16 @@ def test_people_are_made_given_roles_and_held_to_them(mill: Mill) -> None:
     assert "ada" in names
     ended = mill("user", "grant", "ada", "vewer")
     assert (ended.code, ended.err.splitlines()[-1]) == (2, "fix: did you mean 'viewer'?")
+    revoked = mill.ok("user", "revoke", "ada", "viewer")
+    assert revoked.out == "ada is not viewer in this project\n"
+    assert mill("data", "list", "--as", "ada").code == 4
+    assert mill("user", "revoke", "ada", "vewer").code == 2
     assert mill("user", "create", "ada").code == 6
     mill.ok("user", "create", "bot", "--kind", "service", "--role", "service")
     assert mill("user", "create", "x", "--kind", "robot").code == 2
+    assert "disabled" in mill.ok("user", "disable", "bot", "--reason", "retired").plain
+    assert mill("data", "list", "--as", "bot").code == 4
+    assert mill("user", "disable", system_user()).code == 6
 
 
 def test_a_token_shows_its_secret_once(mill: Mill) -> None:
@@ -153,6 +160,8 @@ def test_a_rule_is_read_from_a_file(mill: Mill) -> None:
         ["runs", "show", "latest"],
         ["token", "revoke", new_id("tok")],
         ["user", "grant", "x", "viewer"],
+        ["user", "revoke", "x", "viewer"],
+        ["user", "disable", "x"],
     ],
 )
 def test_what_is_not_there_exits_3(mill: Mill, words: list[str]) -> None:

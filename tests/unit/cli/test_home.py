@@ -69,7 +69,7 @@ def test_a_sound_home_has_nothing_to_complain_of(mill: Mill) -> None:
     assert lines[0] == f"PASS  home  {mill.folder}/.millwright"
     assert lines[-2:] == [
         "PASS  artifacts  2 of 2 stored objects read again",
-        "7 checks: all is well",
+        "8 checks: all is well",
     ]
 
 

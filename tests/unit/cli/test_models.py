@@ -42,6 +42,8 @@ def project(mill: Mill, packages: list[Path]) -> Mill:
     rows.write_csv(mill.folder / "rows.csv")
     mill.ok("data", "add", "rows.csv")
     mill.write("gate.yaml", GATE)
+    settings = mill.folder / "millwright.toml"
+    settings.write_text(settings.read_text() + '\n[policy]\ngate = "gate.yaml"\n')
     mill.write("strict.yaml", STRICT)
     return mill
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from itertools import combinations_with_replacement
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from millwright.core.ids import EventId, new_id
 from millwright.journal import checkpoints, merkle
 from millwright.journal.checkpoints import Checkpoint, SigningKey, VerifierKey
 from millwright.journal.log import Journal
+from millwright.journal.verify import verify
 from millwright.metadata.database import Database
+from millwright.metadata.dialects import Postgres
 from millwright.metadata.tables import journal as rows
 from millwright.metadata.tables import journal_tree as tree
 from millwright.records.events import DetailErased, Event, RunFinished, RunStarted, Subject
@@ -25,6 +28,20 @@ UNKNOWN = EventId(new_id("evt"))
 
 def ids(events: list[Event]) -> list[EventId]:
     return [event.id for event in events]
+
+
+class Interrupted(Postgres):
+    """Lets something happen between two statements of a transaction, once."""
+
+    def __init__(self, address: str, *, before: str, do: Callable[[], None]) -> None:
+        super().__init__(address)
+        self._before = before
+        self._todo = [do]
+
+    def sql(self, text: str) -> str:
+        if self._before in text and self._todo:
+            self._todo.pop()()
+        return super().sql(text)
 
 
 def stored_sizes(database: Database) -> list[int]:
@@ -266,6 +283,31 @@ class TestCheckpoints:
         write(journal, 3)
         with pytest.raises(Corrupt, match="of 5 entries does not continue its own checkpoint of 4"):
             journal.checkpoint()
+
+    @pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+    def test_a_checkpoint_that_another_process_signs_meanwhile_is_no_alarm(
+        self,
+        address: str,
+        journal: Journal,
+        key: SigningKey,
+        clock: FakeClock,
+        verifier: VerifierKey,
+    ) -> None:
+        write(journal, 3)
+
+        def meanwhile() -> None:
+            write(journal, 300)
+            assert journal.checkpoint().split("\n")[1] == "303"
+
+        database = Database(Interrupted(address, before="ORDER BY size DESC", do=meanwhile))
+        other = Journal(database, key, clock, origin=ORIGIN)
+        clock.advance(5)
+        with journal.database.write() as tx:
+            tx.run("DELETE FROM journal_checkpoint")
+        assert other.checkpoint().split("\n")[1] == "3"
+        assert stored_sizes(journal.database) == [3, 303]
+        assert verify(journal.database, verifier).ok
+        database.close()
 
     def test_an_origin_that_cannot_be_signed_is_refused_at_once(
         self, database: Database, key: SigningKey, clock: FakeClock

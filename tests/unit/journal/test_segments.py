@@ -90,6 +90,22 @@ def test_leaves_are_canonical_json_and_commitments_are_plain_hmac() -> None:
     assert found.header.root == hashlib.sha256(b"\x01" + left + hashes[2]).hexdigest()
 
 
+def test_a_slow_answer_behind_a_younger_id_is_within_the_headers_ids() -> None:
+    decisions, _ = lines(4)
+    ids = [decisions[at].id for at in (2, 3, 0, 1)]
+    late = [msgspec.structs.replace(one, id=id_) for one, id_ in zip(decisions, ids, strict=True)]
+    found = sealed([segments.encode_line(one, os.urandom(16))[:-1] for one in late])
+    header = found.header
+    assert all(header.first_id <= one.id <= header.last_id for one in late)
+    assert (header.first_id, header.last_id) == (decisions[0].id, decisions[3].id)
+    assert segments.verify_segment(header, found.index, found.payload) == []
+    for lie in ({"first_id": late[0].id}, {"last_id": late[-1].id}):
+        header = msgspec.structs.replace(found.header, **lie)
+        assert segments.verify_segment(header, found.index, None) == [
+            segments.Problem(None, "the lowest or highest id is not the one that the header names")
+        ]
+
+
 def test_an_erased_payload_leaves_ids_and_proofs() -> None:
     decisions, made = lines(4)
     found = sealed(made)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
+
+import msgspec
 import pytest
 
 from fixtures.monitoring import World
+from millwright.core.digest import PREFIX, digest_bytes, parse_digest
 from millwright.core.errors import Invalid, NotFound
 from millwright.core.ids import DecisionId, new_id
 from millwright.monitoring.labels import MAX_LABELS, Labels, Taken
@@ -18,6 +22,16 @@ def labels_of(world: World) -> Labels:
 
 def labelled(decision: DecisionId, value: Cell, time_us: int = 0) -> Label:
     return Label(decision=decision, value=value, time_us=time_us)
+
+
+class Batch(msgspec.Struct):
+    id: str
+    salt: str
+    labels: msgspec.Raw
+
+
+def read_batch(data: bytes) -> Batch:
+    return msgspec.json.decode(data, type=Batch)
 
 
 def accuracy(world: World) -> float | None:
@@ -80,11 +94,24 @@ def test_the_journal_commits_to_the_batch(sqlite_world: World) -> None:
     for _ in range(2):
         labels_of(world).add(world.act, "demo", batch)
     events = world.journal.events(kinds=["LabelsAdded"])
-    digests = [s.digest for event in events for s in event.subjects if s.kind == "labels"]
-    # Salted: the same labels twice cannot be told from others by their digests.
-    assert len(set(digests)) == 2
-    stored = world.artifacts.read_bytes(digests[0])  # pyright: ignore[reportArgumentType]
-    assert one.id.encode() in stored
+    told = [s for event in events for s in event.subjects if s.kind == "labels"]
+    # Salted: the same labels twice cannot be told from others by what commits to them.
+    assert len({subject.digest for subject in told}) == 2
+    stored: list[bytes] = []
+    for key in world.artifacts.backend.list_keys():
+        data = world.artifacts.read_bytes(parse_digest(PREFIX + key.replace("/", "")))
+        # Nothing in the journal is the address of a batch.
+        assert not {digest_bytes(data)}.intersection(
+            text for s in told for text in (s.id, s.digest)
+        )
+        stored += [data] if data.startswith(b'{"id":"lab_') else []
+    batches = {found.id: found for found in map(read_batch, stored)}
+    assert batches.keys() == {subject.id for subject in told}
+    for subject in told:
+        found = batches[subject.id]
+        made = hmac.new(bytes.fromhex(found.salt), bytes(found.labels), "sha256").hexdigest()
+        assert subject.digest == f"sha256:{made}"
+        assert one.id.encode() in bytes(found.labels)
     assert labels_of(world).add(world.act, "demo", []) == Taken(0, 0, 0)
     assert len(world.journal.events(kinds=["LabelsAdded"])) == 2
 

@@ -349,7 +349,29 @@ def test_accuracy_certainly_below_its_floor_raises_an_alert(sqlite_world: World)
     assert monitors.check(world.act, "watch") is None
     (alert,) = alerts_of(world).list_all(world.act.project_key, state="open")
     assert (alert.kind, alert.columns) == ("performance", [])
-    assert alert.message == "accuracy 0.500 on 80 labelled decisions, certainly below 0.9"
+    assert alert.message == (
+        "accuracy 0.500 on 80 labelled decisions of 80 cases, certainly below 0.9"
+    )
     label(slice(80, 120), 0)
     monitors.check(world.act, "watch")
     assert len(alerts_of(world).list_all(world.act.project_key)) == 1
+
+
+def test_one_thing_judged_wrongly_often_is_no_evidence_about_all_things(
+    sqlite_world: World,
+) -> None:
+    # By row the accuracy would be 0.5 on 120; by case it is 0.98 on 61.
+    world = sqlite_world
+    rows = [{"x": float(at)} for at in range(120)]
+    world.add_version(rows)
+    monitors = world.monitors()
+    monitors.create(world.act, "watch", "demo", MonitorSpec(accuracy_floor=0.9))
+    cases = [f"case {at}" for at in range(60)] + ["stuck"] * 60
+    decisions = world.decide(rows, predictions=[1] * 120, cases=cases)
+    Labels(world.database, world.artifacts, world.journal, world.clock).add(
+        world.act,
+        "demo",
+        [Label(decision=one.id, value=int(at < 60)) for at, one in enumerate(decisions)],
+    )
+    monitors.check(world.act, "watch")
+    assert alerts_of(world).list_all(world.act.project_key) == []

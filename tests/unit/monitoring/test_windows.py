@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.monitoring import Cancer, World, profile_of
+from fixtures.monitoring import Cancer, profile_of
 from millwright.core.digest import Digest
 from millwright.core.ids import DecisionId, DeploymentId
-from millwright.metadata.tables import segments as segment_tables
 from millwright.monitoring.windows import (
     WindowState,
     advance,
@@ -20,7 +19,6 @@ from millwright.monitoring.windows import (
     begin,
     fill,
     independent_rows,
-    read_decisions,
     to_number,
 )
 from millwright.records.serving import Cell, Decision
@@ -130,17 +128,3 @@ def test_a_number_is_read_from_what_came() -> None:
     assert [to_number(cell) for cell in (True, 3, 2.5, "1e3")] == [1.0, 3.0, 2.5, 1000.0]
     assert math.isnan(to_number(None))
     assert math.isnan(to_number("n/a"))
-
-
-def test_an_erased_payload_is_left_out(sqlite_world: World) -> None:
-    world = sqlite_world
-    world.add_version([{"x": float(at)} for at in range(50)])
-    made = world.decide([{"x": 1.0}, {"x": 2.0}])
-    with world.database.read() as tx:
-        (segment,) = segment_tables.segments_from(
-            tx, deployment_pk=world.deployment().pk, from_pk=0, limit=5
-        )
-    assert read_decisions(world.artifacts, segment) == made
-    (stored,) = world.store.rglob(f"*{segment.payload_digest[-60:]}")
-    stored.unlink()
-    assert read_decisions(world.artifacts, segment) == []

@@ -3,14 +3,17 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fixtures.registries import Home, packaged
 from millwright.artifacts.trees import put_tree
 from millwright.core.digest import Digest
 from millwright.core.errors import Conflict, Corrupt, Invalid, NotFound
-from millwright.core.ids import RunId, new_id
+from millwright.core.ids import ProjectId, RunId, new_id
+from millwright.metadata.tables.access import insert_project
 from millwright.registry.package import load_package
+from millwright.stats.profile import start_profile
 
 NOWHERE = Digest("b3:" + "0" * 64)
 
@@ -36,7 +39,8 @@ class TestCreating:
 class TestRegistering:
     def test_a_package_becomes_a_version_with_its_digests(self, home: Home) -> None:
         model = home.models.create(home.act, name="churn")
-        run, profile = RunId(new_id("run")), NOWHERE
+        run = home.run()
+        profile = home.artifacts.put_bytes(start_profile(numeric=["x"], text=[]).to_bytes())
         stored = home.package()
         version = home.models.register(
             home.act, name="churn", package_digest=stored, run=run, profile_digest=profile
@@ -48,7 +52,7 @@ class TestRegistering:
             "prediction",
             "probability",
         ]
-        [_, event] = home.journal.events()
+        [*_, event] = home.journal.events()
         assert event.kind == "ModelVersionRegistered"
         assert {(s.kind, s.id, s.digest) for s in event.subjects} == {
             ("model_version", version.id, version.digest),
@@ -97,6 +101,31 @@ class TestRegistering:
         with pytest.raises(Corrupt, match="is not the model"):
             home.models.register(home.act, name="churn", package_digest=changed)
         assert home.kinds() == ["ModelCreated"]
+
+    def test_a_run_that_is_not_of_the_project_is_refused(self, home: Home) -> None:
+        home.models.create(home.act, name="churn")
+        with home.database.write() as tx:
+            key = insert_project(tx, project_id=ProjectId(new_id("prj")), name="q", now_us=0)
+        assert key is not None
+        theirs = home.run(msgspec.structs.replace(home.act, project_key=key))
+        for run in (theirs, RunId(new_id("run"))):
+            with pytest.raises(NotFound, match=f"no run {run} in this project"):
+                home.models.register(home.act, name="churn", package_digest=home.package(), run=run)
+        with pytest.raises(Invalid, match="is not the id of a run"):
+            home.models.register(
+                home.act, name="churn", package_digest=home.package(), run=RunId("latest")
+            )
+        assert home.models.versions(home.act.project_key, "churn") == []
+
+    def test_a_profile_that_is_none_or_not_stored_is_refused(self, home: Home) -> None:
+        home.models.create(home.act, name="churn")
+        other = home.artifacts.put_bytes(b"a,b\n1,2\n")
+        for profile, error in ((NOWHERE, NotFound), (other, Invalid)):
+            with pytest.raises(error):
+                home.models.register(
+                    home.act, name="churn", package_digest=home.package(), profile_digest=profile
+                )
+        assert home.models.versions(home.act.project_key, "churn") == []
 
     def test_an_unknown_model_is_named_with_the_nearest(self, home: Home) -> None:
         home.models.create(home.act, name="churn")

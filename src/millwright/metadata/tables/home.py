@@ -12,6 +12,11 @@ def find_home(tx: Reader) -> HomeId | None:
     return None if found is None else HomeId(found)
 
 
-def insert_home(tx: Writer, *, home_id: HomeId, now_us: int) -> None:
-    """Give the home its id."""
-    tx.run("INSERT INTO home (one, id, created_us) VALUES (1, :id, :now)", id=home_id, now=now_us)
+def insert_home(tx: Writer, *, home_id: HomeId, now_us: int) -> bool:
+    """Give the home its id; False when it has one already, perhaps since a moment ago."""
+    added = tx.run(
+        "INSERT INTO home (one, id, created_us) VALUES (1, :id, :now) ON CONFLICT DO NOTHING",
+        id=home_id,
+        now=now_us,
+    )
+    return added == 1

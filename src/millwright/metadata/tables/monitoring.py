@@ -239,11 +239,6 @@ def has_segment_from(tx: Reader, *, deployment_pk: int, from_pk: int) -> bool:
     return found is not None
 
 
-def lock_monitor(tx: Writer, pk: int) -> None:
-    """Have other writers to this monitor wait until the transaction ends."""
-    tx.run("UPDATE monitor SET name = name WHERE pk = :pk", pk=pk)
-
-
 def move_monitor(
     tx: Writer,
     before: MonitorRow,

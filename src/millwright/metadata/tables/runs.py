@@ -411,19 +411,6 @@ def read_history(tx: Reader, *, run_pk: int, key: str | None = None) -> list[Sto
     )
 
 
-def runs_with_link(tx: Reader, *, project: int, digest: str, way: str) -> list[str]:
-    """Return the ids of the runs that read (`input`) or made (`output`) a digest, oldest first."""
-    return tx.column(
-        str,
-        "SELECT DISTINCT run.id FROM run_link JOIN run ON run.pk = run_link.run_pk "
-        "WHERE run.project_id = :project AND run_link.digest = :digest AND run_link.way = :way "
-        "ORDER BY run.id",
-        project=project,
-        digest=digest,
-        way=way,
-    )
-
-
 def _by_run(tx: Reader, table: str, run_pks: list[int]) -> dict[int, dict[str, str]]:
     fragment, params = in_list("run", run_pks)
     found: dict[int, dict[str, str]] = {}
