@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 import time
@@ -25,6 +26,7 @@ from millwright.cli.session import session
 from millwright.cli.verbs import single
 from millwright.client.services import Client
 from millwright.core.digest import Digest
+from millwright.core.errors import Invalid
 from millwright.records.serving import Plans, SegmentHeader
 
 NAME = "serve"
@@ -38,6 +40,13 @@ def serve(
     port: Annotated[int, typer.Option("--port", help="Port; the next free one if busy.")] = (
         SERVING_PORT
     ),
+    open_to_network: Annotated[
+        bool,
+        typer.Option(
+            "--open-to-network",
+            help="Let other machines in at --host; nobody is asked who they are.",
+        ),
+    ] = False,
     state: Annotated[
         Path | None,
         typer.Option("--state", help="This process's own folder; by default in the home."),
@@ -48,6 +57,7 @@ def serve(
     """Run until SIGTERM or Ctrl-C, following the server that --url or the settings name."""
     if with_parent:
         end_with_parent()
+    check_host(host, open_to_network=open_to_network)
     config = session().config()
     run_serving(
         url=config.url or f"http://{LOOPBACK}:{CONTROL_PORT}",
@@ -58,6 +68,32 @@ def serve(
         state=state or config.home / "serving",
         run_folder=run_folder,
     )
+
+
+def check_host(host: str, *, open_to_network: bool) -> None:
+    """Return when predictions may be offered on `host`.
+
+    Raises Invalid for another address than this machine's own loopback, unless that is wanted.
+    """
+    if open_to_network or _is_loopback(host):
+        return
+    raise Invalid(
+        f"predictions are not offered on {host or 'every address'} unasked",
+        why="there is no authentication on predictions yet: whoever reaches that address may "
+        "ask for them, and fills the decision log",
+        fix=f"listen on {LOOPBACK} behind a proxy that asks who calls, or add --open-to-network",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 class FromServer:

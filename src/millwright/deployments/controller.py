@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 
 from millwright.artifacts.store import ArtifactStore
 from millwright.core.clock import US_PER_S, Clock
 from millwright.core.digest import digest_bytes
-from millwright.core.errors import Conflict, Invalid, NotFound
+from millwright.core.errors import (
+    Conflict,
+    Invalid,
+    MillwrightError,
+    NeedsApproval,
+    NotFound,
+    Refused,
+)
 from millwright.core.ids import DeploymentId, RolloutId, new_id
 from millwright.core.refs import check_name, did_you_mean
-from millwright.deployments.decide import Step, decide
-from millwright.deployments.observe import count_keys, read_decisions
+from millwright.deployments.decide import decide
+from millwright.deployments.history import way_here
+from millwright.deployments.looks import Counted, count_segments, make_look
 from millwright.deployments.plan import alone, check_plan, shared
 from millwright.journal.log import Journal
 from millwright.metadata.database import Database, Reader, Writer
@@ -46,12 +55,19 @@ from millwright.records.events import (
     Subject,
 )
 from millwright.records.serving import DecisionPolicy, Plans, Variant
-from millwright.stats.intervals import Interval
-
-SEGMENTS_PER_LOOK = 200
 
 OnPromoted = Callable[[Writer, Act, VersionRow], None]
-"""Called in the transaction that ends a rollout well: moves the model's champion."""
+"""Called in the transaction that ends a rollout well: moves the model's champion.
+
+May raise Refused or NeedsApproval, which undo that transaction."""
+
+
+class _NotLet(Exception):
+    """The policy does not let the winner of a rollout become champion."""
+
+    def __init__(self, refusal: MillwrightError) -> None:
+        super().__init__(refusal.what)
+        self.refusal = refusal
 
 
 class Deployments:
@@ -186,26 +202,21 @@ class Deployments:
     def look(self, act: Act, rollout_pk: int) -> Look | None:
         """Take a look at a running rollout and do what `decide` says.
 
+        Segments are read outside any transaction; what they hold is written in one that
+        succeeds only if the rollout stands where it stood. A winner that the policy does not
+        let become champion ends the rollout as inconclusive.
+
         Returns None when it has ended, or when somebody else has just looked.
         """
-        with self._database.write() as tx:
+        with self._database.read() as tx:
             before = tables.find_rollout(tx, pk=rollout_pk)
-            if before is None:
-                return None
-            tables.lock_deployment(tx, before.deployment_pk)
-            found = tables.find_rollout(tx, pk=rollout_pk)
-            assert found is not None, "rollouts are never removed"
-            # While this one waited for the lock, another may have looked, or ended it.
-            if found.state != "running" or found.looks != before.looks:
-                return None
-            next_segment = self._observe(tx, found)
-            seen = self._seen(tx, found)
-            step = decide(found.plan, seen)
-            look = _look(found.looks + 1, self._clock.now_us(), seen, step)
-            if not tables.add_look(tx, rollout_pk=found.pk, look=look, next_segment=next_segment):
-                return None
-            self._carry_out(tx, act, found, look)
-            return look
+        if before is None or before.state != "running":
+            return None
+        counted = count_segments(self._database, self._artifacts, before)
+        try:
+            return self._take(act, counted)
+        except _NotLet as caught:
+            return self._take(act, counted, refusal=caught.refusal)
 
     def rollouts(self, project_key: int, name: str) -> list[Rollout]:
         """Return the rollouts of a deployment with every look, newest first."""
@@ -235,43 +246,59 @@ class Deployments:
             self._end(tx, act, running[0], "aborted", act.reason or "by hand")
             return self._rollout(tx, running[0].pk)
 
-    def replace(self, tx: Writer, act: Act, name: str, version: VersionRow) -> Deployment:
-        """Let `version` answer everything at once, in the caller's transaction; ends a rollout."""
+    def roll_back(self, tx: Writer, act: Act, name: str) -> VersionRow:
+        """Go back to what answered before, in the caller's transaction; return what answers now.
+
+        A rollout on its way is ended, and its champion answers everything. Else the version
+        before the present one on the way here does; rolled back again it is the one before
+        that, never the one just left. Raises Conflict when there is none.
+        """
         row = self._locked(tx, act.project_key, name)
         if row.rollout_pk is not None:
             running = tables.find_rollout(tx, pk=row.rollout_pk)
-            assert running is not None
-            self._close(tx, act, running, "aborted", act.reason or "replaced by hand")
+            assert running is not None, "rollouts are never removed"
+            self._end(tx, act, running, "rolled_back", act.reason or "by hand")
+            return self._champion(tx, row)
+        champion = row.variants[0].version
+        rollouts = tables.list_rollouts(tx, deployment_pk=row.pk)
+        path = way_here(
+            [
+                (one.champion, one.candidate)
+                for one in reversed(rollouts)
+                if one.state == "promoted"
+            ],
+            now=champion,
+        )
+        if len(path) < 2:
+            raise Conflict(
+                f"deployment {name} has nothing to go back to",
+                why=f"no version before v{champion} is on the way by which it came to answer",
+                fix=f"roll another version out: mill deploy promote {name} {row.model}@vN",
+            )
+        version = self._version(tx, row, path[-2])
         self._change(tx, act, row, alone(version), rollout_pk=None, salt=row.salt)
-        return self._row(tx, act.project_key, name).deployment()
+        return version
 
-    def previous(self, project_key: int, name: str) -> VersionRow:
-        """Return the version that answered before the present champion.
-
-        Raises Conflict when the deployment has only ever had one.
-        """
-        with self._database.read() as tx:
-            row = self._row(tx, project_key, name)
-            champion = self._champion(tx, row)
-            for rollout in tables.list_rollouts(tx, deployment_pk=row.pk):
-                if rollout.state == "promoted" and rollout.candidate_pk == champion.pk:
-                    return self._version(tx, row, rollout.champion)
-        raise Conflict(
-            f"deployment {name} has nothing to go back to",
-            why=f"{champion.name}@v{champion.version} did not come in by a rollout",
-        )
-
-    def _observe(self, tx: Writer, found: RolloutRow) -> int:
-        segments = segment_tables.segments_from(
-            tx,
-            deployment_pk=found.deployment_pk,
-            from_pk=found.next_segment,
-            limit=SEGMENTS_PER_LOOK,
-        )
-        for segment in segments:
-            decisions = read_decisions(self._artifacts, segment)
-            tables.add_keys(tx, rollout_pk=found.pk, seen=count_keys(decisions, rollout=found.id))
-        return segments[-1].pk + 1 if segments else found.next_segment
+    def _take(
+        self, act: Act, counted: Counted, *, refusal: MillwrightError | None = None
+    ) -> Look | None:
+        before = counted.before
+        with self._database.write() as tx:
+            tables.lock_deployment(tx, before.deployment_pk)
+            if not tables.claim_look(tx, before, next_segment=counted.next_segment):
+                return None
+            tables.add_keys(tx, rollout_pk=before.pk, seen=counted.keys)
+            seen = self._seen(tx, before)
+            step = decide(before.plan, seen)
+            if step.action == "give_up" and counted.has_more:
+                step = replace(step, action="hold", why=f"segments left to read; {step.why}")
+            if step.action == "promote" and refusal is not None:
+                why = f"it may not become champion: {refusal.what}"
+                step = replace(step, action="give_up", why=f"{why}; {step.why}")
+            look = make_look(before.looks + 1, self._clock.now_us(), seen, step)
+            tables.insert_look(tx, rollout_pk=before.pk, look=look)
+            self._carry_out(tx, act, before, look)
+            return look
 
     def _seen(self, tx: Reader, found: RolloutRow) -> Observed:
         candidate = tables.read_arm(tx, rollout_pk=found.pk, role="candidate")
@@ -325,7 +352,10 @@ class Deployments:
         act = msgspec.structs.replace(self._close(tx, act, found, state, why), reason=ended)
         self._change(tx, act, row, alone(version), rollout_pk=None, salt=row.salt)
         if state == "promoted":
-            self._on_promoted(tx, act, version)
+            try:
+                self._on_promoted(tx, act, version)
+            except (Refused, NeedsApproval) as refusal:
+                raise _NotLet(refusal) from refusal
 
     def _close(self, tx: Writer, act: Act, found: RolloutRow, state: RolloutState, why: str) -> Act:
         tables.end_rollout(
@@ -402,30 +432,3 @@ def _subjects(row: DeploymentRow, version: VersionRow) -> list[Subject]:
         Subject(kind="deployment", id=row.id),
         Subject(kind="model_version", id=version.id, digest=version.digest),
     ]
-
-
-def _look(n: int, now_us: int, seen: Observed, step: Step) -> Look:
-    errors, slow = _finite(step.errors), _finite(step.slow)
-    return Look(
-        n=n,
-        time_us=now_us,
-        seen=seen,
-        action=step.action,
-        why=step.why,
-        error_difference=errors[0],
-        error_low=errors[1],
-        error_high=errors[2],
-        slow_difference=slow[0],
-        slow_low=slow[1],
-        slow_high=slow[2],
-    )
-
-
-def _finite(interval: Interval) -> tuple[float | None, float | None, float | None]:
-    """Return the interval with None for a side that is not bounded yet, as JSON has no infinity."""
-    known = (interval.estimate, interval.lower, interval.upper)
-    return (
-        known[0],
-        None if known[1] == float("-inf") else known[1],
-        None if known[2] == float("inf") else known[2],
-    )

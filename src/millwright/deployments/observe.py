@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from millwright.artifacts.store import ArtifactStore
 from millwright.core.ids import RolloutId
-from millwright.journal.segments import read_segment
 from millwright.metadata.tables.deployments import KeySeen
-from millwright.metadata.tables.segments import SegmentRow
 from millwright.records.serving import Decision
-
-
-def read_decisions(artifacts: ArtifactStore, segment: SegmentRow) -> list[Decision]:
-    """Return the decisions of a segment, checked; none when its payload has been erased."""
-    if not artifacts.has(segment.payload_digest):
-        return []
-    index = artifacts.read_bytes(segment.index_digest)
-    payload = artifacts.read_bytes(segment.payload_digest)
-    rows = read_segment(index, payload)
-    return [row.decision for row in rows if row.decision is not None]
 
 
 def count_keys(decisions: Iterable[Decision], *, rollout: RolloutId) -> list[KeySeen]:

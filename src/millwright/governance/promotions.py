@@ -103,13 +103,12 @@ class Promotions:
         """Let the version answer that did before; the champion alias moves in the same transaction.
 
         Neither gate nor approval is asked: the version has passed both before, and whoever
-        rolls back has no time to wait.
+        rolls back has no time to wait. A rollout on its way is ended.
         """
-        version = self._deployments.previous(act.project_key, deployment)
         with self._database.write() as tx:
-            changed = self._deployments.replace(tx, act, deployment, version)
+            version = self._deployments.roll_back(tx, act, deployment)
             self._aliases.point_in(tx, act, version, CHAMPION)
-        return changed
+        return self._deployments.get(act.project_key, deployment)
 
     def finish_rollout(self, tx: Writer, act: Act, version: VersionRow) -> None:
         """Make the winner of a rollout champion, in the transaction that ends the rollout."""

@@ -312,22 +312,32 @@ def running_rollouts(tx: Reader) -> list[RolloutRow]:
     return tx.rows(RolloutRow, _ROLLOUT + "WHERE r.state = 'running' ORDER BY r.pk")
 
 
-def add_look(tx: Writer, *, rollout_pk: int, look: Look, next_segment: int) -> bool:
-    """Add a look; False when somebody else has taken that look already."""
+def claim_look(tx: Writer, before: RolloutRow, *, next_segment: int) -> bool:
+    """Begin the look after `before`, up to `next_segment`.
+
+    False when the rollout has ended, or when somebody else has looked since `before` was read.
+    """
     moved = tx.run(
-        "UPDATE rollout SET looks = :n, next_segment = :next WHERE pk = :pk AND looks = :n - 1",
-        pk=rollout_pk,
-        n=look.n,
+        """
+        UPDATE rollout SET looks = looks + 1, next_segment = :next
+        WHERE pk = :pk AND state = 'running' AND looks = :looks AND next_segment = :before
+        """,
+        pk=before.pk,
+        looks=before.looks,
+        before=before.next_segment,
         next=next_segment,
     )
-    if moved == 1:
-        tx.run(
-            "INSERT INTO rollout_look (rollout_pk, n, look_json) VALUES (:pk, :n, :look)",
-            pk=rollout_pk,
-            n=look.n,
-            look=msgspec.json.encode(look).decode(),
-        )
     return moved == 1
+
+
+def insert_look(tx: Writer, *, rollout_pk: int, look: Look) -> None:
+    """Add the look that was claimed."""
+    tx.run(
+        "INSERT INTO rollout_look (rollout_pk, n, look_json) VALUES (:pk, :n, :look)",
+        pk=rollout_pk,
+        n=look.n,
+        look=msgspec.json.encode(look).decode(),
+    )
 
 
 def read_looks(tx: Reader, *, rollout_pk: int) -> list[Look]:
@@ -336,13 +346,6 @@ def read_looks(tx: Reader, *, rollout_pk: int) -> list[Look]:
         str, "SELECT look_json FROM rollout_look WHERE rollout_pk = :pk ORDER BY n", pk=rollout_pk
     )
     return [msgspec.json.decode(text, type=Look) for text in found]
-
-
-def set_next_segment(tx: Writer, *, rollout_pk: int, next_segment: int) -> None:
-    """Remember up to which segment a rollout has seen."""
-    tx.run(
-        "UPDATE rollout SET next_segment = :next WHERE pk = :pk", pk=rollout_pk, next=next_segment
-    )
 
 
 def move_step(tx: Writer, *, rollout_pk: int, step: int, keys_before: int, now_us: int) -> None:
