@@ -196,6 +196,7 @@ class TestOneEntry:
             ("project_id", 2, "the column project_id says 2"),
             ("leaf_hash", b"\0" * 32, "the hash stored with the entry was changed"),
         ],
+        ids=["id", "kind", "actor", "time_us", "project_id", "leaf_hash"],
     )
     @pytest.mark.parametrize("place", [3, 540])
     def test_a_changed_column_is_found(
