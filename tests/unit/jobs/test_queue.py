@@ -45,6 +45,7 @@ class TestEnqueue:
             actor=act.actor,
             cause=EventId("evt_1"),
             request=RequestId("req_1"),
+            reason=act.reason,
             created_us=clock.now_us(),
         )
         assert jobs.get(job.id, project_key=act.project_key) == job
@@ -135,7 +136,7 @@ class TestClaim:
         asked = msgspec.structs.replace(act, cause=EventId("evt_1"), request=RequestId("req_1"))
         jobs.enqueue("train", {}, act=asked)
         lease = claim(jobs, "w7", lease_s=12.5)
-        assert lease.act == msgspec.structs.replace(asked, reason="")
+        assert lease.act == asked
         seen = jobs.get(lease.job.id, project_key=act.project_key)
         assert seen == lease.job
         assert (seen.state, seen.owner, seen.attempt) == (JobState.RUNNING, "w7", 1)
