@@ -36,7 +36,7 @@ from millwright.doors.monitors import Monitors as MonitorsDoor
 from millwright.doors.monitors import Rules as RulesDoor
 from millwright.doors.runs import Runs as RunsDoor
 from millwright.governance.policy import Policy
-from millwright.journal.checkpoints import SigningKey
+from millwright.journal.checkpoints import KEY_FILE, SigningKey
 from millwright.journal.verify import Verification, verify
 from millwright.metadata.database import Database, Writer
 from millwright.metadata.migrations.upgrade import upgrade
@@ -81,7 +81,8 @@ class Home(Rooms):
         """Make a home in the folder `path`, or open the one that is there.
 
         Its first actor is the user of this machine, an admin. Raises Denied when the folder
-        cannot be written, and what opening raises.
+        cannot be written, Conflict when the database is that of a home with another folder's key,
+        and what opening raises.
         """
         try:
             # A folder that is there keeps its mode: somebody may have chosen it.
@@ -102,19 +103,27 @@ class Home(Rooms):
             ) from error
         store = Database.at(database or str(path / DATABASE_FILE))
         upgrade(store)
-        clock = clock or SystemClock()
+        clock, policy = clock or SystemClock(), policy or Policy()
+        with store.read() as tx:
+            found = home_tables.find_home(tx)
+        if found is not None and not (path / KEYS_FOLDER / KEY_FILE).exists():
+            # A key is made before its home: this folder is not the one that made it.
+            store.close()
+            raise Conflict(
+                f"the database is that of the home {found}, and {path} has not its signing key",
+                why="a second key would make every checkpoint of the first look forged",
+                fix=f"copy its folder {KEYS_FOLDER} to {path}, or name an empty database",
+            )
         key = SigningKey.load_or_create(path / KEYS_FOLDER)
         with store.write() as tx:
             found = HomeId(new_id("hom"))
             if home_tables.insert_home(tx, home_id=found, now_us=clock.now_us()):
-                made = cls(
-                    path, store, home_id=found, key=key, policy=policy or Policy(), clock=clock
-                )
+                made = cls(path, store, home_id=found, key=key, policy=policy, clock=clock)
                 made.record_creation(tx)
                 return made
             found = home_tables.find_home(tx)
         assert found is not None, "a home is never removed"
-        return cls(path, store, home_id=found, key=key, policy=policy or Policy(), clock=clock)
+        return cls(path, store, home_id=found, key=key, policy=policy, clock=clock)
 
     @classmethod
     def open(

@@ -11,6 +11,7 @@ import pytest
 
 from fixtures.homes import SOURCE, Place
 from millwright.core.errors import (
+    Conflict,
     Corrupt,
     Denied,
     Invalid,
@@ -78,6 +79,14 @@ class TestCreate:
         assert again.id == place.home.id
         again.close()
         assert len(place.events()) == 4
+
+    def test_another_folder_on_its_database_makes_no_second_key(
+        self, place: Place, tmp_path: Path
+    ) -> None:
+        address = place.address or str(place.home.path / DATABASE_FILE)
+        with pytest.raises(Conflict, match="signing key"):
+            Home.create(tmp_path / "second", database=address)
+        assert not (tmp_path / "second" / KEYS_FOLDER).exists()
 
     def test_two_processes_that_make_it_at_once_make_one(
         self, address: str, tmp_path: Path
@@ -231,12 +240,11 @@ class TestDoors:
         with pytest.raises(NotFound):
             Workspace.open(load_config(environment={}, folder=home.path.parent))
 
-    def test_it_is_made_when_asked_for(self, home: Home, tmp_path: Path) -> None:
+    def test_it_is_made_when_asked_for(self, tmp_path: Path) -> None:
         folder = tmp_path / "fresh"
         folder.mkdir()
-        shutil.copy(home.path / DATABASE_FILE, tmp_path / "copy.db")
         config = load_config(
-            environment={"MILLWRIGHT_DATABASE": str(tmp_path / "copy.db")}, folder=folder
+            environment={"MILLWRIGHT_DATABASE": str(tmp_path / "new.db")}, folder=folder
         )
         with Workspace.open(config, create=True) as workspace:
             assert workspace.home.path == folder / ".millwright"
