@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ from hypothesis import strategies as st
 
 from millwright.core.errors import Invalid, Unsupported
 from millwright.records.schema import Column, Signature
-from millwright.registry.signature import Array, check_columns, columns_of, infer_signature
+from millwright.registry.signature import (
+    Array,
+    check_columns,
+    columns_of,
+    infer_signature,
+    is_missing,
+)
 
 pd: Any = importlib.import_module("pandas")  # it has no types
 
@@ -142,3 +149,75 @@ class TestCheck:
         twice = check_columns(SIGNATURE, once)
         for name, values in once.items():
             np.testing.assert_array_equal(values, twice[name])
+
+
+class TestKinds:
+    @pytest.mark.parametrize(
+        ("values", "words"),
+        [
+            (np.array([2**63], dtype=np.uint64), "holds 9223372036854775808, and a whole number"),
+            (np.array([10**400, 1], dtype=object), "a number of 1329 bits"),
+            (np.array([2**53 + 1, None], dtype=object), "lacks 1 of 2 values"),
+        ],
+    )
+    def test_a_whole_number_that_does_not_fit_is_refused_and_never_wraps(
+        self, values: Array, words: str
+    ) -> None:
+        signature = Signature(inputs=[Column(name="n", kind="integer")], outputs=[])
+        with pytest.raises(Invalid) as caught:
+            check_columns(signature, {"n": values})
+        assert words in caught.value.why
+
+    def test_a_whole_number_beside_a_missing_one_is_exact_or_refused(self) -> None:
+        signature = Signature(inputs=[Column(name="n", kind="integer", nullable=True)], outputs=[])
+        exact = check_columns(signature, {"n": np.array([2**53 - 1, None], dtype=object)})["n"]
+        np.testing.assert_array_equal(exact, [2.0**53 - 1, np.nan])
+        for value in (2**53, 2**53 + 1):
+            with pytest.raises(Invalid, match="do not fit"):
+                check_columns(signature, {"n": np.array([value, None], dtype=object)})
+        assert check_columns(signature, {"n": np.array([2**62 + 1])})["n"][0] == 2**62 + 1
+        objects = np.array([2**62 + 1, 3], dtype=object)
+        assert check_columns(signature, {"n": objects})["n"].tolist() == [2**62 + 1, 3]
+
+    def test_what_pandas_calls_na_is_missing(self) -> None:
+        signature = Signature(inputs=[Column(name="t", kind="text", nullable=True)], outputs=[])
+        values = np.array(["a", pd.NA, float("nan"), None], dtype=object)
+        assert check_columns(signature, {"t": values})["t"].tolist() == ["a", None, None, None]
+        assert is_missing(values).tolist() == [False, True, True, True]
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            np.array(["2026-11-27T06:00:00", "NaT"], dtype="datetime64[s]"),
+            np.array(["2026-11-27T07:00:00+01:00", None], dtype=object),
+            np.array([datetime(2026, 11, 27, 6, tzinfo=UTC), None], dtype=object),
+            pd.Series([pd.Timestamp("2026-11-27T06:00:00"), pd.NaT], dtype=object).to_numpy(),
+        ],
+    )
+    def test_times_come_as_microseconds_in_utc(self, values: Array) -> None:
+        signature = Signature(
+            inputs=[Column(name="t", kind="timestamp", nullable=True)], outputs=[]
+        )
+        taken = check_columns(signature, {"t": values})["t"]
+        assert taken.dtype == np.dtype("datetime64[us]")
+        assert str(taken.tolist()) == "[datetime.datetime(2026, 11, 27, 6, 0), None]"
+        with pytest.raises(Invalid, match="do not fit"):
+            check_columns(signature, {"t": np.array(["yesterday"], dtype=object)})
+
+    def test_lists_in_a_column_are_named_and_break_nothing(self) -> None:
+        for kind in ("text", "float", "timestamp"):
+            signature = Signature(inputs=[Column(name="c", kind=kind)], outputs=[])
+            values = np.empty(2, dtype=object)
+            values[:] = [[1, 2], np.array([1, 2])]
+            with pytest.raises(Invalid, match="do not fit"):
+                check_columns(signature, {"c": values})
+
+    def test_what_has_the_right_type_is_not_copied(self) -> None:
+        rows: dict[str, Array] = {
+            "a": np.zeros(3),
+            "b": np.array(["x", "y", "z"], dtype=object),
+            "c": np.arange(3),
+        }
+        signature = infer_signature(rows, {})
+        taken = check_columns(signature, rows)
+        assert all(np.shares_memory(taken[name], rows[name]) for name in rows)
