@@ -1,0 +1,174 @@
+"""What MLflow calls things, in our words: states, times, values, and where artifacts lie."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from millwright.core.digest import digest_bytes
+from millwright.records.runs import MetricPoint, RunStatus
+from millwright.tracking.sources.found import FoundFile, FoundRun, Unread
+from millwright.tracking.sources.paths import list_files
+
+PARENT = "mlflow.parentRunId"
+_LARGEST = 1.7976931348623157e308
+_STATES: dict[str, RunStatus] = {
+    "FINISHED": "finished",
+    "FAILED": "failed",
+    "KILLED": "cancelled",
+}
+LoggedStatus: TypeAlias = Literal["pending", "ready", "failed"]
+_LOGGED_STATES: dict[str, LoggedStatus] = {
+    "2": "ready",
+    "LOGGED_MODEL_READY": "ready",
+    "READY": "ready",
+    "3": "failed",
+    "LOGGED_MODEL_UPLOAD_FAILED": "failed",
+    "FAILED": "failed",
+}
+_MODEL_ID = re.compile(r"m-([0-9a-f]{32})")
+_UUID = re.compile(r"[0-9a-f]{32}")
+
+
+def to_us(milliseconds: float | None) -> int:
+    """Return a time of MLflow's in microseconds; never 0, which would read as "now"."""
+    return max(1, int(milliseconds or 0) * 1000)
+
+
+def to_status(text: str) -> RunStatus:
+    """Return the state of a run; one that is scheduled counts as running."""
+    return _STATES.get(text, "running")
+
+
+def to_logged_status(text: str | int) -> LoggedStatus:
+    """Return the state of a logged model."""
+    return _LOGGED_STATES.get(str(text), "pending")
+
+
+def to_point(
+    key: str, value: float, *, step: int, time_ms: int, is_nan: bool = False
+) -> MetricPoint:
+    """Return a point.
+
+    MLflow's stores put the largest number a double holds in the place of an infinite one.
+    """
+    if is_nan or math.isnan(value):
+        return MetricPoint(key=key, value=None, step=step, time_us=to_us(time_ms))
+    if abs(value) >= _LARGEST:
+        value = math.copysign(math.inf, value)
+    return MetricPoint(key=key, value=value, step=step, time_us=to_us(time_ms))
+
+
+def to_run(
+    uuid: str,
+    *,
+    name: str,
+    experiment: str,
+    start_ms: int | None,
+    tags: Mapping[str, str],
+    seen: Iterable[object],
+) -> FoundRun:
+    """Return a run; `seen` is whatever changes when the store holds more of it."""
+    mark = "\n".join(str(one) for one in seen)
+    return FoundRun(
+        id=uuid,
+        name=name or tags.get("mlflow.runName") or uuid,
+        experiment=experiment,
+        start_us=to_us(start_ms),
+        parent=tags.get(PARENT) or None,
+        mark=digest_bytes(mark.encode("utf-8", "surrogatepass")),
+        uuid=uuid if _UUID.fullmatch(uuid) else None,
+        command=tuple(part for part in (tags.get("mlflow.source.name"),) if part),
+        git_commit=tags.get("mlflow.source.git.commit") or None,
+        user=tags.get("mlflow.user", ""),
+    )
+
+
+def parents_first(runs: Iterable[FoundRun]) -> Iterator[FoundRun]:
+    """Iterate over runs with each parent before its children, otherwise as they come.
+
+    Parents that go round in a circle, or are not among the runs, hold up nobody.
+    """
+    waiting = {run.id: run for run in runs}
+    given: set[str] = set()
+    for run in list(waiting.values()):
+        line: list[FoundRun] = []
+        above: FoundRun | None = run
+        while above is not None and above.id not in given:
+            given.add(above.id)
+            line.append(above)
+            above = waiting.get(above.parent) if above.parent is not None else None
+        yield from reversed(line)
+
+
+def logged_model_uuid(uri: str) -> str | None:
+    """Return the digits of the logged model that `models:/m-...` means."""
+    found = _MODEL_ID.search(uri)
+    return found[1] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactFolders:
+    """Where artifacts lie on this machine.
+
+    A store may name any place of the machine it was made on. What is taken lies below the
+    folder that the user named, or below that of the store itself; nothing else is read.
+    """
+
+    below: Path
+    """The folder that artifacts are taken from."""
+    proxied: Path | None
+    """What `mlflow-artifacts:/` stands for."""
+
+    def files(self, uri: str, *, needed: bool) -> Iterator[FoundFile | Unread]:
+        """Iterate over the files at an artifact URI; an empty place is named when `needed`."""
+        folder = self._find(uri)
+        if isinstance(folder, Unread):
+            yield folder
+        elif folder is None or not folder.is_dir():
+            if needed:
+                yield Unread(where=uri, why="there is no such folder of artifacts")
+        else:
+            yield from list_files(folder, within=self.below)
+
+    def _find(self, uri: str) -> Path | Unread | None:
+        parts = urlsplit(uri)
+        if parts.scheme == "mlflow-artifacts":
+            inner = unquote(parts.path).lstrip("/")
+            if self.proxied is None:
+                why = "the artifacts lie where the server that wrote them kept them"
+                return Unread(where=uri, why=f"{why}; name that folder: --artifacts DIR")
+            return self._inside(self.proxied / inner, uri)
+        if parts.scheme in {"", "file"}:
+            path = Path(unquote(parts.path) if parts.scheme else uri)
+            if path.exists() or not path.is_absolute():
+                return self._inside(self.below / path, uri)
+            return self._moved(path)
+        return Unread(
+            where=uri,
+            why=f"{parts.scheme}:// is not read directly; import from the running server "
+            "(--from http://…), or copy the artifacts and name their folder: --artifacts DIR",
+        )
+
+    def _moved(self, path: Path) -> Path | None:
+        """Return the folder of a store that was moved: the longest end of the path found here."""
+        for at in range(1, len(path.parts) - 1):
+            candidate = self.below.joinpath(*path.parts[at:])
+            if candidate.is_dir() and candidate.resolve().is_relative_to(self.below):
+                return candidate
+        return None
+
+    def _inside(self, path: Path, uri: str) -> Path | Unread:
+        resolved = path.resolve()
+        if resolved.is_relative_to(self.below):
+            return resolved
+        return Unread(
+            where=uri,
+            why=f"the artifacts lie outside of {self.below}, and only that folder is read; "
+            "name theirs: --artifacts DIR",
+        )
