@@ -18,19 +18,27 @@ if TYPE_CHECKING:
     from millwright.pipelines.context import StepContext
     from millwright.pipelines.graph import pipeline
     from millwright.pipelines.step import step
-    from millwright.sdk.active import (
-        active_run,
-        end_run,
+    from millwright.sdk.calls import (
+        flush,
         log_artifact,
+        log_artifacts,
+        log_dataset,
+        log_dict,
+        log_figure,
+        log_image,
         log_metric,
         log_metrics,
+        log_model,
         log_param,
         log_params,
+        log_table,
+        log_text,
         set_tag,
         set_tags,
-        start_run,
     )
+    from millwright.sdk.current import active_run, attach_run, end_run, start_run
     from millwright.sdk.models import load_model
+    from millwright.sdk.syncing import sync_spool
     from millwright.workspace.open import Workspace
 
 __all__ = [
@@ -40,18 +48,29 @@ __all__ = [
     "Workspace",
     "__version__",
     "active_run",
+    "attach_run",
     "end_run",
+    "flush",
     "load_model",
     "log_artifact",
+    "log_artifacts",
+    "log_dataset",
+    "log_dict",
+    "log_figure",
+    "log_image",
     "log_metric",
     "log_metrics",
+    "log_model",
     "log_param",
     "log_params",
+    "log_table",
+    "log_text",
     "pipeline",
     "set_tag",
     "set_tags",
     "start_run",
     "step",
+    "sync_spool",
 ]
 
 _WHERE = {
@@ -60,19 +79,30 @@ _WHERE = {
     "StepContext": "millwright.pipelines.context",
     "Workspace": "millwright.workspace.open",
     "__version__": "millwright.core.version",
-    "active_run": "millwright.sdk.active",
-    "end_run": "millwright.sdk.active",
+    "active_run": "millwright.sdk.current",
+    "attach_run": "millwright.sdk.current",
+    "end_run": "millwright.sdk.current",
+    "flush": "millwright.sdk.calls",
     "load_model": "millwright.sdk.models",
-    "log_artifact": "millwright.sdk.active",
-    "log_metric": "millwright.sdk.active",
-    "log_metrics": "millwright.sdk.active",
-    "log_param": "millwright.sdk.active",
-    "log_params": "millwright.sdk.active",
+    "log_artifact": "millwright.sdk.calls",
+    "log_artifacts": "millwright.sdk.calls",
+    "log_dataset": "millwright.sdk.calls",
+    "log_dict": "millwright.sdk.calls",
+    "log_figure": "millwright.sdk.calls",
+    "log_image": "millwright.sdk.calls",
+    "log_metric": "millwright.sdk.calls",
+    "log_metrics": "millwright.sdk.calls",
+    "log_model": "millwright.sdk.calls",
+    "log_param": "millwright.sdk.calls",
+    "log_params": "millwright.sdk.calls",
+    "log_table": "millwright.sdk.calls",
+    "log_text": "millwright.sdk.calls",
     "pipeline": "millwright.pipelines.graph",
-    "set_tag": "millwright.sdk.active",
-    "set_tags": "millwright.sdk.active",
-    "start_run": "millwright.sdk.active",
+    "set_tag": "millwright.sdk.calls",
+    "set_tags": "millwright.sdk.calls",
+    "start_run": "millwright.sdk.current",
     "step": "millwright.pipelines.step",
+    "sync_spool": "millwright.sdk.syncing",
 }
 
 

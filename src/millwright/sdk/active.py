@@ -1,40 +1,43 @@
-"""The active run: what `import millwright as mw` logs to, over either door.
+"""A run that takes what is logged to it, over either door, whether a server answers or not.
 
-    with mw.start_run("train", experiment="churn", params={"max_depth": 3}):
-        mw.log_metric("auc", 0.87)
-
-A run is active in the context that started it: in its thread, and in the tasks and calls that
-copy its context. Another thread is handed the run itself, whose methods any thread may call.
-Each call is written before it returns.
+A call appends to a queue and returns after a microsecond; a thread delivers. What the caller did
+wrong, a parameter with another value or a key that cannot be one, is raised by the call itself.
 """
 
 from __future__ import annotations
 
 import atexit
-import math
-import os
-import re
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
-from contextvars import ContextVar
+import warnings
+from collections.abc import Callable, Mapping
+from os import getpid
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from millwright.core.errors import Conflict, Failed, MillwrightError, NotFound
+from millwright.core.errors import Conflict, Failed, MillwrightError
 from millwright.core.ids import RunId
-from millwright.records.runs import MetricPoint, Problem, RunLink, RunStatus
+from millwright.records.runs import Problem, RunStatus
+from millwright.sdk.checks import MAX_STEP, check_key, number_of, step_of, text_of
+from millwright.sdk.items import Batch, Finished, Item, deliver, is_away
+from millwright.sdk.shelf import Shelf
+from millwright.sdk.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from millwright.doors.door import Door
-    from millwright.workspace.config import Config
+    from millwright.records.data import DatasetVersion
+    from millwright.sdk.route import Route
+    from millwright.sdk.sender import Sender
+    from millwright.sdk.shelf import KeptModel, Table
 
-DEFAULT_EXPERIMENT = "Default"
 MAX_PROBLEM_CHARS = 2000
+END_TIMEOUT_S = 60.0
+FLUSH_TIMEOUT_S = 30.0
 
-_ACTIVE: ContextVar[ActiveRun | None] = ContextVar("millwright_active_run", default=None)
+
+class LoggingWarning(UserWarning):
+    """Something that was logged did not arrive."""
 
 
 class ActiveRun:
@@ -43,18 +46,42 @@ class ActiveRun:
     As a context manager it ends with its block: `finished`, `cancelled` by Ctrl-C, or `failed`
     with the exception as its problem. A run that nobody ends is ended when the interpreter
     exits, `failed` where an exception ended the script; that of a killed process stays
-    `running`. Every method raises what the door raises, and Conflict once the run has ended.
+    `running`. Any thread may call its methods; a forked child delivers what it logs itself.
     """
 
-    def __init__(self, door: Door, run: RunId, *, name: str, experiment: str) -> None:
-        self.id = run
+    def __init__(
+        self,
+        route: Route,
+        sender: Sender,
+        *,
+        name: str,
+        experiment: str,
+        outer: ActiveRun | None = None,
+        owned: bool = True,
+        params: Mapping[str, str] | None = None,
+        surroundings: Surroundings | None = None,
+        on_end: Callable[[ActiveRun], None] | None = None,
+    ) -> None:
+        self.id: RunId = route.run
         self.name = name
         self.experiment = experiment
-        self._door = door
-        self._process = os.getpid()
-        self._lock = threading.Lock()
+        self.outer = outer
+        """The run in which it was started, active again when it has ended."""
+        self._route = route
+        self._sender = sender
+        self._shelf = Shelf(sender, route.clock)
+        self._now_us = route.clock.now_us
+        self._owned = owned
+        self._process = getpid()
+        self._lock = threading.RLock()
         self._ended = False
-        atexit.register(self._end_at_exit)
+        self._keys: set[str] = set()
+        self._params = dict(params or {})
+        self._surroundings = surroundings
+        self._on_end = on_end
+        atexit.register(self.end_at_exit)
+        if surroundings is not None:
+            surroundings.start(self._log_system)
 
     def __repr__(self) -> str:
         return f"<{'ended' if self._ended else 'active'} run {self.name} {self.id}>"
@@ -90,23 +117,42 @@ class ActiveRun:
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Record parameters, as text; raises Conflict for one that has another value."""
-        texts = {key: str(value) for key, value in params.items()}
-        self._open_door().runs.log_params(run=self.id, params=texts)
+        self._check()
+        texts = {key: text_of("parameter", key, value) for key, value in params.items()}
+        with self._lock:
+            for key, text in texts.items():
+                if self._params.get(key, text) != text:
+                    raise Conflict(
+                        f"parameter {key!r} already has another value: {self._params[key]!r:.80}",
+                        why="a parameter of a run is written once, so that the run can be repeated",
+                        fix="log what changes as a metric or a tag",
+                    )
+            new = {key: text for key, text in texts.items() if key not in self._params}
+            self._params |= new
+            if new:
+                self._sender.submit(Batch(params=new))
 
     def log_metric(self, key: str, value: float, *, step: int = 0) -> None:
-        """Append one point to the history of a metric."""
-        self.log_metrics({key: value}, step=step)
+        """Append one point to the history of a metric; NaN and infinities are points too."""
+        if self._ended or self._process != getpid():
+            self._check()
+        if key not in self._keys:
+            self._keys.add(check_key("metric", key))
+        if type(value) is not float:
+            value = number_of(key, value)
+        if type(step) is not int or not -MAX_STEP <= step <= MAX_STEP:
+            step = step_of(key, step)
+        self._sender.log_one((key, value, step, self._now_us()))
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
-        """Append a point to the history of each metric, in one write.
-
-        A value that is not finite is kept as None, since JSON has no other word for it.
-        """
+        """Append a point to the history of each metric, all at the same moment."""
+        self._check()
+        now_us = self._now_us()
         points = [
-            MetricPoint(key=key, value=_finite(float(value)), step=step)
+            (check_key("metric", key), number_of(key, value), step_of(key, step), now_us)
             for key, value in metrics.items()
         ]
-        self._open_door().runs.log_metrics(run=self.id, points=points)
+        self._sender.log(points)
 
     def set_tag(self, key: str, value: object) -> None:
         """Set a tag, as text, replacing an earlier value."""
@@ -114,48 +160,115 @@ class ActiveRun:
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags, as text, replacing earlier values."""
-        texts = {key: str(value) for key, value in tags.items()}
-        self._open_door().runs.set_tags(run=self.id, tags=texts)
+        self._check()
+        self._sender.submit(
+            Batch(tags={key: text_of("tag", key, value) for key, value in tags.items()})
+        )
 
     def log_artifact(self, path: str | Path, *, name: str | None = None) -> None:
         """Store a file or a folder as an output of the run, called `name` or as it is on disk.
 
-        Raises NotFound when it is not there.
+        Raises NotFound when it is not there. Unlike numbers a file is sent before the call
+        returns, while a server answers: it may be gone or changed a moment later.
         """
+        self._check()
         path = Path(path).absolute()
-        door = self._open_door()
-        put = door.artifacts.put_folder if path.is_dir() else door.artifacts.put_file
-        digest = put(path)
-        link = RunLink(
-            way="output", name=name or path.name, what="artifact", id=digest, digest=digest
-        )
-        door.runs.log_links(run=self.id, links=[link])
+        self._shelf.keep(path, name or path.name)
 
-    def end(self, status: RunStatus = "finished", *, error: Problem | None = None) -> None:
-        """Close the run and let go of the door; nothing can be logged any more.
+    def log_artifacts(self, paths: Mapping[str, str | Path]) -> None:
+        """Store files and folders, each under the name it is given."""
+        for name, path in paths.items():
+            self.log_artifact(path, name=name)
 
-        When the door raises the run stays open, and may be ended again.
+    def log_text(self, text: str, name: str) -> None:
+        """Store text as the output file `name`, such as `notes.md`."""
+        self._check()
+        self._shelf.keep_bytes(text.encode(), name)
+
+    def log_dict(self, document: object, name: str) -> None:
+        """Store plain data as the output file `name`: YAML when it ends so, else JSON."""
+        self._check()
+        self._shelf.keep_document(document, name)
+
+    def log_figure(self, figure: object, name: str) -> None:
+        """Store a figure of matplotlib or plotly as `name`, in the format that it ends with."""
+        from millwright.sdk.images import figure_bytes
+
+        self._check()
+        self._shelf.keep_bytes(figure_bytes(figure, name), name)
+
+    def log_image(self, image: object, name: str) -> None:
+        """Store a PIL image, or an array (height, width[, channels]), as the PNG file `name`."""
+        from millwright.sdk.images import png_of
+
+        self._check()
+        self._shelf.keep_bytes(png_of(image), name)
+
+    def log_table(self, table: Table, name: str) -> None:
+        """Store a frame, or a mapping from names to columns, as the file `name`: Parquet, CSV."""
+        self._check()
+        self._shelf.keep_table(table, name)
+
+    def log_dataset(
+        self, data: str | Path | Table, *, name: str | None = None
+    ) -> DatasetVersion | None:
+        """Note what the run read: a version by reference, or a file or table that becomes one.
+
+        `data` is a reference such as `loans@v3`, a path, or a table, which needs a name. Returns
+        the version that was made, or None when there was one, or the server is away.
+        """
+        self._check()
+        return self._shelf.keep_dataset(data, name)
+
+    def log_model(
+        self, model: object, *, example: object, name: str = "model", register: str | None = None
+    ) -> KeptModel:
+        """Package a fitted model and store it, as a version of the model `register` if given.
+
+        `example` holds rows it was trained on: a frame, columns, or a matrix. Raises Unsupported
+        for a model that cannot be packaged, and Invalid for rows that do not fit it.
+        """
+        self._check()
+        return self._shelf.keep_model(model, name, example=example, register=register)
+
+    def flush(self, timeout_s: float = FLUSH_TIMEOUT_S) -> bool:
+        """Wait until all that was logged has arrived; False when it has not, and waits on disk."""
+        self._check()
+        return self._sender.flush(timeout_s)
+
+    def end(
+        self,
+        status: RunStatus = "finished",
+        *,
+        error: Problem | None = None,
+        timeout_s: float = END_TIMEOUT_S,
+    ) -> None:
+        """Deliver what is left, close the run, and let go of the door.
+
+        What cannot be delivered in `timeout_s` waits in the spool, and is sent by the next run.
+        When the door says no, its error is raised, and the run may be ended again. Warns of what
+        was refused on the way.
         """
         with self._lock:
-            door = self._open_door()
-            door.runs.finish(run=self.id, status=status, error=error)
+            self._check()
+            digest = None
+            if self._surroundings is not None:
+                digest = self._surroundings.stop(self._shelf)
+            delivered = self._sender.flush(timeout_s)
+            last: Item | None = None
+            if self._owned:
+                last = Finished(
+                    status=status, error=error, log_digest=digest, end_us=self._now_us()
+                )
+                if delivered and self._tell(last):
+                    last = None
             self._ended = True
-        atexit.unregister(self._end_at_exit)
-        if _ACTIVE.get() is self:
-            _ACTIVE.set(None)
-        door.close()
+        self._close(last)
 
-    def _open_door(self) -> Door:
-        if self._ended:
-            raise Conflict(
-                f"run {self.id} has ended: nothing can be logged to it any more",
-                fix="start another run",
-            )
-        return self._door
-
-    def _end_at_exit(self) -> None:
-        # A child that was forked runs these calls too, and the run is not its own.
-        if self._ended or os.getpid() != self._process:
+    def end_at_exit(self) -> None:
+        """End the run as its process ends, unless that was done."""
+        # A child that was forked runs these calls too, and what it did not touch is not its own.
+        if self._ended or getpid() != self._process:
             return
         status, problem = outcome_of(_what_ended_the_script())
         try:
@@ -163,114 +276,62 @@ class ActiveRun:
         except MillwrightError as lost:
             sys.stderr.write(f"run {self.id} could not be ended: {lost}\n")
 
+    def _tell(self, item: Item) -> bool:
+        """Tell the door; False when it is away."""
+        try:
+            deliver(self._sender.door(), self.id, item, folder=self._sender.folder)
+        except MillwrightError as error:
+            if not is_away(error):
+                raise
+            self._sender.set_away(error.what)
+            return False
+        return True
 
-def start_run(
-    name: str | None = None,
-    *,
-    experiment: str = DEFAULT_EXPERIMENT,
-    tags: Mapping[str, object] | None = None,
-    params: Mapping[str, object] | None = None,
-) -> ActiveRun:
-    """Begin a run and make it the active one, as a plain call or in a `with` block.
+    def _close(self, last: Item | None) -> None:
+        atexit.unregister(self.end_at_exit)
+        sender = self._sender
+        waiting = sender.stop(last)
+        if self._on_end is not None:
+            self._on_end(self)
+        if waiting:
+            sys.stderr.write(
+                f"run {self.id} is not delivered whole: {sender.reason or 'time ran out'}\n"
+                f"The rest waits in {sender.place} and is sent by the next run that is started.\n"
+            )
+        if sender.lost:
+            message = f"run {self.id} lost {sender.lost} values: {sender.reason}"
+            warnings.warn(message, LoggingWarning, stacklevel=4)
+        if sender.refusals:
+            first = "; ".join(map(str, sender.refusals[:3]))
+            message = f"run {self.id}: {len(sender.refusals)} values were refused: {first}"
+            warnings.warn(message, LoggingWarning, stacklevel=4)
 
-    It is kept where the settings say: by the server at `url` in `millwright.toml` or
-    MILLWRIGHT_URL, else in the home there, or here, which is made when there is none. What the
-    run is made from is stored with it: source files, git commit, installed packages. Without a
-    name it is called as the script is.
+    def _check(self) -> None:
+        if self._ended:
+            raise Conflict(
+                f"run {self.id} has ended: nothing can be logged to it any more",
+                fix="start another run, or go on with this one: start_run(run_id=…)",
+            )
+        if self._process != getpid():
+            self._begin_in_child()
 
-    Raises Conflict while another run is active in this context, Invalid for a name or settings
-    that cannot be, and what the door raises.
-    """
-    from millwright.sdk.connection import find_config
+    def _begin_in_child(self) -> None:
+        """Give a forked child a sender of its own: the parent's queue is not its to send."""
+        # The parent's stays referenced, since to free it would close what the parent uses.
+        self._inherited = self._sender
+        self._inherited.forget()
+        self._process = getpid()
+        self._lock = threading.RLock()
+        self._sender = self._route.worker_sender()
+        self._shelf = Shelf(self._sender, self._route.clock)
+        self._owned = False
+        self._surroundings = None
+        end_with_worker(self.end_at_exit)
 
-    return start_in(find_config(), name, experiment=experiment, tags=tags, params=params)
-
-
-def start_in(
-    config: Config,
-    name: str | None = None,
-    *,
-    experiment: str = DEFAULT_EXPERIMENT,
-    tags: Mapping[str, object] | None = None,
-    params: Mapping[str, object] | None = None,
-) -> ActiveRun:
-    """Begin a run with settings that were read already; otherwise as `start_run`."""
-    before = active_run()
-    if before is not None:
-        raise Conflict(
-            f"run {before.id} ({before.name}) is still active",
-            why="what is logged goes to one run",
-            fix="end it with end_run(), or start each run in a `with` block",
-        )
-    from millwright.sdk.connection import open_door, record_source
-
-    name = name or _script_name()
-    door = open_door(config, create=True)
-    try:
-        source = record_source(config, door)
-        made = door.runs.start(name=name, source=source, experiment=experiment)
-    except BaseException:
-        door.close()
-        raise
-    run = ActiveRun(door, made.id, name=made.name, experiment=made.experiment)
-    try:
-        if tags:
-            run.set_tags(tags)
-        if params:
-            run.log_params(params)
-    except BaseException as error:
-        run.__exit__(type(error), error, error.__traceback__)
-        raise
-    _ACTIVE.set(run)
-    return run
-
-
-def active_run() -> ActiveRun | None:
-    """Return the run that is active in this context, or None."""
-    run = _ACTIVE.get()
-    return None if run is None or run.ended else run
-
-
-def end_run(status: RunStatus = "finished") -> None:
-    """End the active run; there may be none."""
-    run = active_run()
-    if run is not None:
-        run.end(status)
-
-
-def log_param(key: str, value: object) -> None:
-    """Record a parameter of the active run, as text; it keeps the value it was first given."""
-    _required().log_param(key, value)
-
-
-def log_params(params: Mapping[str, object]) -> None:
-    """Record parameters of the active run, as text."""
-    _required().log_params(params)
-
-
-def log_metric(key: str, value: float, *, step: int = 0) -> None:
-    """Append one point to the history of a metric of the active run."""
-    _required().log_metric(key, value, step=step)
-
-
-def log_metrics(metrics: Mapping[str, float], *, step: int = 0) -> None:
-    """Append a point to the history of each metric of the active run, in one write."""
-    _required().log_metrics(metrics, step=step)
-
-
-def set_tag(key: str, value: object) -> None:
-    """Set a tag of the active run, replacing an earlier value."""
-    _required().set_tag(key, value)
-
-
-def set_tags(tags: Mapping[str, object]) -> None:
-    """Set tags of the active run, replacing earlier values."""
-    _required().set_tags(tags)
-
-
-def log_artifact(path: str | Path, *, name: str | None = None) -> None:
-    """Store a file or a folder as an output of the active run."""
-    _required().log_artifact(path, name=name)
+    def _log_system(self, metrics: dict[str, float], step: int) -> None:
+        if not self._ended:
+            now_us = self._now_us()
+            self._sender.log([(key, value, step, now_us) for key, value in metrics.items()])
 
 
 def outcome_of(error: BaseException | None) -> tuple[RunStatus, Problem | None]:
@@ -289,20 +350,13 @@ def outcome_of(error: BaseException | None) -> tuple[RunStatus, Problem | None]:
             )
 
 
-def _required() -> ActiveRun:
-    run = active_run()
-    if run is None:
-        raise NotFound(
-            "no run is active here",
-            why="a run is active in the thread that started it; a step of a pipeline has none",
-            fix="start one with start_run(); in another thread call the methods of the run "
-            "itself, in a step those of its StepContext",
-        )
-    return run
+def end_with_worker(end: Callable[[], None]) -> None:
+    """Have `end` called when a process of multiprocessing is over: it runs no exit handlers."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        from multiprocessing.util import Finalize
 
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+        Finalize(None, end, exitpriority=0)
 
 
 def _where(error: BaseException) -> str:
@@ -318,11 +372,3 @@ def _what_ended_the_script() -> BaseException | None:
     if hasattr(sys, "ps1") or sys.flags.interactive:
         return None
     return getattr(sys, "last_value", None)
-
-
-def _script_name() -> str:
-    stem = Path(sys.argv[0]).stem if sys.argv else ""
-    if stem.startswith("-"):
-        # There is no script: `python -c` and its like.
-        return "run"
-    return re.sub(r"[^A-Za-z0-9_.-]", "-", stem).strip("_.-")[:100] or "run"

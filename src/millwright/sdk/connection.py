@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,15 +13,23 @@ if TYPE_CHECKING:
     from millwright.workspace.config import Config
     from millwright.workspace.open import Workspace
 
+_NOTEBOOK = "JPY_SESSION_NAME"
+"""Where Jupyter's server tells a kernel which notebook it runs."""
+
 
 def find_config() -> Config:
-    """Return the settings that hold where the script runs: the SDK's one look at the environment.
+    """Return the settings that hold where the script runs.
 
     Raises Invalid for a faulty `millwright.toml`.
     """
     from millwright.workspace.config import load_config
 
     return load_config(environment=os.environ, folder=Path.cwd())
+
+
+def find_notebook() -> str | None:
+    """Return the path of the notebook that this process runs, where Jupyter tells it."""
+    return os.environ.get(_NOTEBOOK)
 
 
 def open_door(config: Config, *, create: bool = False) -> Door:
@@ -40,19 +47,17 @@ def open_door(config: Config, *, create: bool = False) -> Door:
     return cast("Door", Workspace.open(config, create=create))
 
 
-def record_source(config: Config, door: Door) -> RunSource:
-    """Store, through the door, what this script is made from, and return it."""
+def record_source(config: Config, door: Door | None, folder: Path) -> tuple[RunSource, list[str]]:
+    """Return what this script is made from, and what of it is still to be stored.
+
+    The home's own store takes it at once. For a server, or a home that is away, it is copied to
+    `folder`; the names of the files there are returned.
+    """
     from millwright.tracking.environment import capture, command_line
 
-    if config.url is None:
+    if config.url is None and door is not None:
         artifacts = cast("Workspace", door).home.artifacts
-        return capture(artifacts, config.root, command_line())
-    from millwright.artifacts.store import ArtifactStore
-    from millwright.sdk.outbox import Outbox
+        return capture(artifacts, config.root, command_line()), []
+    from millwright.sdk.staging import stage_source
 
-    with tempfile.TemporaryDirectory(prefix="mill-source-") as folder:
-        outbox = Outbox(Path(folder))
-        source = capture(ArtifactStore(outbox), config.root, command_line())
-        for path in outbox.paths():
-            door.artifacts.put_file(path)
-    return source
+    return stage_source(config.root, folder)

@@ -10,7 +10,7 @@ import pytest
 
 from fixtures.example_host import serving
 from millwright.doors.door import Door
-from millwright.sdk.active import end_run
+from millwright.sdk.current import end_run
 from millwright.server.host import Host
 from millwright.workspace.config import Config, load_config
 from millwright.workspace.open import Home

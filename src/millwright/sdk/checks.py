@@ -1,0 +1,55 @@
+"""What can be known of a logged value at the call: keys, texts and numbers that can never be.
+
+The server checks the same; but by then the call that was wrong is long over.
+"""
+
+from __future__ import annotations
+
+from millwright.core.errors import Invalid
+
+MAX_KEY_CHARS = 250
+MAX_VALUE_CHARS = 8000
+MAX_STEP = 2**63 - 1
+
+
+def check_key(noun: str, key: str) -> str:
+    """Return `key` when it can name a parameter, metric or tag; raises Invalid."""
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_CHARS or not key.isprintable():  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise Invalid(
+            f"{str(key)[:80]!r} cannot be the name of a {noun}",
+            why=f"it has 1 to {MAX_KEY_CHARS} printable characters",
+        )
+    return key
+
+
+def text_of(noun: str, key: str, value: object) -> str:
+    """Return a value as the text that is kept; raises Invalid for a long one, or a bad key."""
+    check_key(noun, key)
+    text = str(value)
+    if len(text) > MAX_VALUE_CHARS:
+        raise Invalid(
+            f"{noun} {key!r} has {len(text)} characters; {MAX_VALUE_CHARS} are allowed",
+            fix="log long text as an artifact: log_text",
+        )
+    return text
+
+
+def number_of(key: str, value: object) -> float:
+    """Return the value of a metric as a float; raises Invalid for what is no single number."""
+    try:
+        return float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Invalid(
+            f"the value of metric {key!r} is no number: {value!r:.80}", why=str(error)
+        ) from error
+
+
+def step_of(key: str, step: object) -> int:
+    """Return the step of a metric as a whole number of 64 bits; raises Invalid."""
+    try:
+        whole = int(step)  # pyright: ignore[reportArgumentType, reportUnknownVariableType, reportCallIssue]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Invalid(f"the step of metric {key!r} is no whole number: {step!r:.80}") from error
+    if not -MAX_STEP <= whole <= MAX_STEP:
+        raise Invalid(f"the step of metric {key!r} is beyond 64 bits: {whole}")
+    return whole

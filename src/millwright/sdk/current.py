@@ -1,0 +1,327 @@
+"""The run that is active: how it is started, and the calls that log to it without naming it.
+
+    with mw.start_run("train", experiment="churn", params={"max_depth": 3}):
+        mw.log_metric("auc", 0.87)
+
+A run is active in the context that started it: in its thread, and in the tasks and calls that
+copy its context. Another thread is handed the run itself, whose methods any thread may call;
+another process is handed its id, and joins it with `attach_run`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from millwright.core.clock import Clock, SystemClock
+from millwright.core.errors import Conflict, Invalid, MillwrightError, TimedOut, Unreachable
+from millwright.core.ids import RunId, new_id, parse_id
+from millwright.core.refs import check_title
+from millwright.records.runs import RunStatus
+from millwright.sdk.active import ActiveRun, end_with_worker
+from millwright.sdk.connection import find_config, find_notebook, open_door, record_source
+from millwright.sdk.items import Begun, Item, Resumed, Stored, deliver
+from millwright.sdk.route import Route, spool_folder
+from millwright.sdk.sender import Sender
+from millwright.sdk.surroundings import Surroundings
+from millwright.sdk.syncing import spools_in, sync_spool
+
+if TYPE_CHECKING:
+    from millwright.doors.door import Door
+    from millwright.workspace.config import Config
+
+DEFAULT_EXPERIMENT = "Default"
+
+_ACTIVE: ContextVar[ActiveRun | None] = ContextVar("millwright_active_run", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is noted of a run without being asked."""
+
+    console: bool = True
+    """Keep what the script prints as the run's log."""
+    system: bool = True
+    """Log what the machine does, every ten seconds, as metrics `system/…`."""
+
+
+def start_run(
+    name: str | None = None,
+    *,
+    experiment: str = DEFAULT_EXPERIMENT,
+    tags: Mapping[str, object] | None = None,
+    params: Mapping[str, object] | None = None,
+    nested: bool = False,
+    parent: ActiveRun | str | None = None,
+    run_id: str | None = None,
+    console: bool = True,
+    system_metrics: bool = True,
+) -> ActiveRun:
+    """Begin a run and make it the active one, as a plain call or in a `with` block.
+
+    It is kept where the settings say: by the server at `url` in `millwright.toml` or
+    MILLWRIGHT_URL, else in the home there, or here, which is made when there is none. When the
+    server is away it begins all the same, and is sent later. What the run is made from is stored
+    with it: source files, git commit and what differs from it, installed packages. Without a
+    name it is called as the script is.
+
+    `nested` makes it part of the run that is active, which is active again when it ends;
+    `parent` makes it part of another. `run_id` goes on with a run that has ended. `console` and
+    `system_metrics` say whether its output and what the machine does are kept.
+
+    Raises Conflict while another run is active in this context, Invalid for a name or settings
+    that cannot be, and what the door raises unless it is away.
+    """
+    return start_in(
+        find_config(),
+        name,
+        experiment=experiment,
+        tags=tags,
+        params=params,
+        nested=nested,
+        parent=parent,
+        run_id=run_id,
+        options=Options(console=console, system=system_metrics),
+    )
+
+
+def start_in(
+    config: Config,
+    name: str | None = None,
+    *,
+    experiment: str = DEFAULT_EXPERIMENT,
+    tags: Mapping[str, object] | None = None,
+    params: Mapping[str, object] | None = None,
+    nested: bool = False,
+    parent: ActiveRun | str | None = None,
+    run_id: str | None = None,
+    options: Options | None = None,
+    clock: Clock | None = None,
+) -> ActiveRun:
+    """Begin a run with settings that were read already; otherwise as `start_run`."""
+    before = active_run()
+    if before is not None and not nested:
+        raise Conflict(
+            f"run {before.id} ({before.name}) is still active",
+            why="what is logged goes to one run",
+            fix="end it with end_run(), start each run in a `with` block, or say nested=True",
+        )
+    options = options or Options()
+    name = name or _script_name()
+    check_title(name, "run")
+    check_title(experiment, "experiment")
+    if parent is None and nested:
+        parent = before
+    if run_id is not None and parent is not None:
+        raise Invalid(
+            "a run that goes on has its parent already", fix="leave out parent and nested"
+        )
+    surroundings = Surroundings(
+        config.root,
+        clock or SystemClock(),
+        console=options.console,
+        system=options.system,
+        notebook=find_notebook(),
+    )
+    start = _Start(config, clock or SystemClock(), before, surroundings)
+    if run_id is not None:
+        run = start.resume(RunId(parse_id(run_id, "run")), name)
+    else:
+        above = parent.id if isinstance(parent, ActiveRun) else parent
+        run = start.begin(
+            name, experiment, None if above is None else RunId(parse_id(above, "run"))
+        )
+    try:
+        if tags:
+            run.set_tags(tags)
+        if params:
+            run.log_params(params)
+    except BaseException as error:
+        run.__exit__(type(error), error, error.__traceback__)
+        raise
+    _ACTIVE.set(run)
+    return run
+
+
+def attach_run(run_id: str, *, config: Config | None = None) -> ActiveRun:
+    """Log to a run that another process has begun, and make it the active one here.
+
+    For the workers of a job: what they log arrives in the one run. Ending it here delivers what
+    was logged here, and leaves the run open. Raises NotFound when there is none, and Conflict
+    while another run is active in this context.
+    """
+    before = active_run()
+    if before is not None:
+        raise Conflict(f"run {before.id} ({before.name}) is still active", fix="end it first")
+    config = config or find_config()
+    run = _Start(config, SystemClock(), None, None).attach(RunId(parse_id(run_id, "run")))
+    _ACTIVE.set(run)
+    return run
+
+
+def active_run() -> ActiveRun | None:
+    """Return the run that is active in this context, or None."""
+    run = _ACTIVE.get()
+    while run is not None and run.ended:
+        run = run.outer
+    return run
+
+
+def end_run(status: RunStatus = "finished") -> None:
+    """End the active run; there may be none."""
+    run = active_run()
+    if run is not None:
+        run.end(status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """The ways in which a run becomes active."""
+
+    config: Config
+    clock: Clock
+    outer: ActiveRun | None
+    surroundings: Surroundings | None
+
+    def begin(self, name: str, experiment: str, parent: RunId | None) -> ActiveRun:
+        """Begin a new run."""
+        route = Route(self.config, RunId(new_id("run")), self.clock)
+        start_us = self.clock.now_us()
+        door, why = self._open()
+        sender = route.sender(door)
+        try:
+            source, objects = record_source(self.config, door, sender.folder)
+            begun = Begun(
+                name=name, experiment=experiment, source=source, parent=parent, start_us=start_us
+            )
+            _tell_first(sender, begun, why)
+        except BaseException:
+            sender.stop()
+            raise
+        if objects:
+            sender.submit(Stored(objects=objects))
+        if not sender.away:
+            _send_leftovers(self.config)
+        return ActiveRun(
+            route,
+            sender,
+            name=name,
+            experiment=experiment,
+            outer=self.outer,
+            surroundings=self.surroundings,
+            on_end=_let_go,
+        )
+
+    def resume(self, run: RunId, name: str) -> ActiveRun:
+        """Go on with a run that was ended, or whose process is gone."""
+        # What it could not send the last time comes first.
+        sync_spool(self.config, run=run)
+        route = Route(self.config, run, self.clock)
+        door, why = self._open()
+        sender = route.sender(door)
+        experiment, params = DEFAULT_EXPERIMENT, dict[str, str]()
+        try:
+            if sender.waiting:
+                sender.submit(Resumed())
+            elif _tell_first(sender, Resumed(), why):
+                found = sender.door().runs.show(ref=run)
+                name, experiment, params = found.name, found.experiment, found.params
+        except BaseException:
+            sender.stop()
+            raise
+        return ActiveRun(
+            route,
+            sender,
+            name=name,
+            experiment=experiment,
+            outer=self.outer,
+            params=params,
+            surroundings=self.surroundings,
+            on_end=_let_go,
+        )
+
+    def attach(self, run: RunId) -> ActiveRun:
+        """Join a run that another process has begun."""
+        route = Route(self.config, run, self.clock)
+        door, why = self._open()
+        sender = route.worker_sender(door)
+        name, experiment, params = str(run), DEFAULT_EXPERIMENT, dict[str, str]()
+        try:
+            if why:
+                sender.set_away(why)
+            else:
+                found = sender.door().runs.show(ref=run)
+                name, experiment, params = found.name, found.experiment, found.params
+        except (Unreachable, TimedOut) as error:
+            sender.set_away(error.what)
+        except BaseException:
+            sender.stop()
+            raise
+        joined = ActiveRun(
+            route,
+            sender,
+            name=name,
+            experiment=experiment,
+            owned=False,
+            params=params,
+            on_end=_let_go,
+        )
+        end_with_worker(joined.end_at_exit)
+        return joined
+
+    def _open(self) -> tuple[Door | None, str]:
+        """Open the door; None and the reason when the home's database is away."""
+        try:
+            return open_door(self.config, create=True), ""
+        except (Unreachable, TimedOut) as error:
+            return None, error.what
+
+
+def _tell_first(sender: Sender, item: Item, away: str) -> bool:
+    """Tell the door the first item of a run; False, said on standard error, when it is away."""
+    try:
+        if away:
+            raise Unreachable(away)
+        deliver(sender.door(), sender.run, item, folder=sender.folder)
+    except (Unreachable, TimedOut) as error:
+        sender.set_away(error.what)
+        sender.submit(item)
+        sys.stderr.write(
+            f"{error.what}: run {sender.run} is kept on this machine, and sent when that changes\n"
+        )
+        return False
+    return True
+
+
+def _send_leftovers(config: Config) -> None:
+    """Send, in the background, what earlier runs could not."""
+    if not spools_in(spool_folder(config)):
+        return
+
+    def send() -> None:
+        try:
+            sync_spool(config)
+        except MillwrightError:
+            # They wait for the next run; the active one is not to hear of it.
+            return
+
+    threading.Thread(target=send, name="millwright-leftovers", daemon=True).start()
+
+
+def _let_go(run: ActiveRun) -> None:
+    if _ACTIVE.get() is run:
+        _ACTIVE.set(run.outer)
+
+
+def _script_name() -> str:
+    stem = Path(sys.argv[0]).stem if sys.argv else ""
+    if stem.startswith("-"):
+        # There is no script: `python -c` and its like.
+        return "run"
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", stem).strip("_.-")[:100] or "run"

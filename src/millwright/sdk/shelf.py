@@ -1,0 +1,306 @@
+"""What a run keeps besides numbers: files, tables, pictures, datasets, models.
+
+Stored through the door when it answers; else copied beside the spool, and stored later.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+
+import msgspec
+
+from millwright.client.folders import Entry, check_path, encode_manifest, list_files
+from millwright.core.clock import Clock
+from millwright.core.digest import Digest
+from millwright.core.errors import Invalid, NotFound, TimedOut, Unreachable
+from millwright.core.ids import RunId
+from millwright.core.refs import check_name, parse_ref
+from millwright.records.data import DatasetVersion
+from millwright.records.models import ModelVersion
+from millwright.records.runs import ArtifactFile, RunLink
+from millwright.sdk.items import (
+    DatasetAdded,
+    DatasetRead,
+    Filed,
+    Item,
+    Linked,
+    ModelRegistered,
+    Stored,
+    add_dataset,
+    register_model,
+)
+from millwright.sdk.items import deliver as deliver_item
+from millwright.sdk.sender import Sender
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from millwright.data.frames import PandasFrame
+    from millwright.doors.door import Door
+    from millwright.registry.signature import Columns, Frame
+
+    Table: TypeAlias = pl.DataFrame | pl.LazyFrame | PandasFrame | Mapping[str, object]
+
+T = TypeVar("T")
+
+TABLE_FORMATS = {".csv": "csv", ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow"}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptModel:
+    """A model that a run kept."""
+
+    name: str
+    digest: Digest
+    """Of what decides the answers: weights, signature, requirements."""
+    package_digest: Digest
+    version: ModelVersion | None
+    """What it was registered as; None when that was not asked for, or is still to come."""
+
+
+class Shelf:
+    """Stores what one run keeps, from any thread."""
+
+    def __init__(self, sender: Sender, clock: Clock) -> None:
+        self._sender = sender
+        self._clock = clock
+        self._run: RunId = sender.run
+
+    def put(self, path: Path) -> Digest:
+        """Store a file, or have it stored later, and return its digest; raises NotFound."""
+        if not path.is_file():
+            raise NotFound(f"there is no file or folder {path}")
+        done = self._try(lambda door: door.artifacts.put_file(path))
+        if done is not None:
+            return done
+        from millwright.sdk.staging import stage
+
+        staged = stage(path, self._sender.folder)
+        self._sender.submit(Stored(objects=staged.objects))
+        return staged.digest
+
+    def put_folder(self, folder: Path) -> tuple[Digest, list[Entry]]:
+        """Store a folder as a tree; return its digest and its files. Raises Invalid for a link."""
+        files = [
+            Entry(name, self.put(file), file.stat().st_size) for name, file in list_files(folder)
+        ]
+        with _scratch() as scratch:
+            manifest = scratch / "manifest"
+            manifest.write_bytes(encode_manifest(files))
+            return self.put(manifest), files
+
+    def keep(self, path: Path, name: str) -> Digest:
+        """Store a file or folder as an output of the run; raises NotFound."""
+        check_path(name)
+        if path.is_dir():
+            digest, entries = self.put_folder(path)
+            files = [
+                ArtifactFile(
+                    path=f"{name}/{one.path}", digest=one.digest, size_bytes=one.size_bytes
+                )
+                for one in entries
+            ]
+        else:
+            digest = self.put(path)
+            files = [ArtifactFile(path=name, digest=digest, size_bytes=path.stat().st_size)]
+        self._tell(Filed(files=files))
+        self._link(name, digest)
+        return digest
+
+    def keep_bytes(self, data: bytes, name: str) -> Digest:
+        """Store bytes as the output file `name`."""
+        with _scratch() as folder:
+            file = folder / "file"
+            file.write_bytes(data)
+            return self.keep(file, name)
+
+    def keep_document(self, document: object, name: str) -> Digest:
+        """Store plain data as JSON, or as YAML where `name` ends so; raises Invalid."""
+        yaml = PurePosixPath(name).suffix in {".yaml", ".yml"}
+        try:
+            if yaml:
+                data = msgspec.yaml.encode(document)
+            else:
+                data = msgspec.json.format(msgspec.json.encode(document)) + b"\n"
+        except (TypeError, ValueError) as error:
+            raise Invalid(
+                f"{name} cannot be written",
+                why=str(error),
+                fix="give texts, numbers, lists and mappings",
+            ) from error
+        return self.keep_bytes(data, name)
+
+    def keep_table(self, table: Table, name: str) -> Digest:
+        """Store a table as Parquet, or as CSV, Arrow or JSON where `name` ends so."""
+        frame = frame_of(table)
+        with _scratch() as folder:
+            file = folder / "table"
+            match PurePosixPath(name).suffix:
+                case ".parquet":
+                    frame.write_parquet(file)
+                case ".csv":
+                    frame.write_csv(file)
+                case ".arrow" | ".feather":
+                    frame.write_ipc(file)
+                case ".json":
+                    frame.write_json(file)
+                case other:
+                    raise Invalid(
+                        f"{name!r} does not say how the table is to be kept",
+                        why=f"it ends with {other!r}",
+                        fix="end it with .parquet, .csv, .arrow or .json",
+                    )
+            return self.keep(file, name)
+
+    def keep_dataset(self, data: str | Path | Table, name: str | None) -> DatasetVersion | None:
+        """Note what the run read; a file or table becomes a version first. See `log_dataset`."""
+        if isinstance(data, str) and not _is_path(data):
+            parse_ref(data)
+            self._tell(DatasetRead(ref=data))
+            return None
+        if isinstance(data, str | Path):
+            return self._add_file(Path(data), name)
+        if name is None:
+            raise Invalid(
+                "a table that becomes a dataset needs a name", fix="log_dataset(…, name=…)"
+            )
+        return self._add_table(data, name)
+
+    def keep_model(
+        self, model: object, name: str, *, example: object, register: str | None
+    ) -> KeptModel:
+        """Package a fitted model, store it, and register it where asked to."""
+        from millwright.registry.package import write_package
+
+        if register is not None:
+            check_name(register, "model")
+        check_path(name)
+        with _scratch() as folder:
+            package = write_package(
+                model,
+                example=columns_of_example(model, example),
+                folder=folder,
+                now_us=self._clock.now_us(),
+                run=self._run,
+            )
+            digest = self.keep(folder, name)
+        version = None
+        if register is not None:
+            item = ModelRegistered(model=register, package_digest=digest, link=name)
+            version = self._ask(lambda door: register_model(door, self._run, item), item)
+        return KeptModel(name, package.digest, digest, version)
+
+    def _add_file(self, path: Path, name: str | None) -> DatasetVersion | None:
+        """Make a file a version of a dataset, which the run read; None when that is to come."""
+        kept_as = TABLE_FORMATS.get(path.suffix.lower())
+        if not path.is_file():
+            raise NotFound(f"there is no file {path}")
+        if kept_as is None:
+            raise Invalid(
+                f"{path} has no format that is known",
+                why=f"its suffix is {path.suffix or 'missing'}; known: {', '.join(TABLE_FORMATS)}",
+            )
+        return self._add(path, name or path.stem, kept_as=kept_as, source=path.name)
+
+    def _add_table(self, table: Table, name: str) -> DatasetVersion | None:
+        """Make a table a version of a dataset, which the run read; None when that is to come."""
+        from millwright.data.frames import arrow_bytes
+
+        with _scratch() as folder:
+            file = folder / "table.arrow"
+            file.write_bytes(arrow_bytes(frame_of(table).lazy()))
+            return self._add(file, name, kept_as="arrow", source="data frame")
+
+    def _add(self, path: Path, name: str, *, kept_as: str, source: str) -> DatasetVersion | None:
+        check_name(name, "dataset")
+        digest = self.put(path)
+        item = DatasetAdded(name=name, digest=digest, format=kept_as, source=source)
+        return self._ask(lambda door: add_dataset(door, self._run, item), item)
+
+    def _link(self, name: str, digest: Digest) -> None:
+        link = RunLink(way="output", name=name, what="artifact", id=digest, digest=digest)
+        self._tell(Linked(links=[link]))
+
+    def _tell(self, item: Item) -> None:
+        def tell(door: Door) -> bool:
+            deliver_item(door, self._run, item, folder=self._sender.folder)
+            return True
+
+        self._ask(tell, item)
+
+    def _ask(self, action: Callable[[Door], T], item: Item) -> T | None:
+        """Do it now, or have `item` say it later; None when it is to come."""
+        done = self._try(action)
+        if done is None:
+            self._sender.submit(item)
+        return done
+
+    def _try(self, action: Callable[[Door], T]) -> T | None:
+        if self._sender.away:
+            return None
+        try:
+            return action(self._sender.door())
+        except (Unreachable, TimedOut) as error:
+            self._sender.set_away(error.what)
+            return None
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or os.sep in text or Path(text).suffix in TABLE_FORMATS
+
+
+def frame_of(table: Table) -> pl.DataFrame:
+    """Return a table of any kind as a Polars frame; raises Invalid."""
+    import polars as pl
+
+    if isinstance(table, pl.DataFrame):
+        return table
+    if isinstance(table, pl.LazyFrame):
+        return table.collect()
+    if isinstance(table, Mapping):
+        try:
+            return pl.DataFrame(dict(table))
+        except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+            raise Invalid("the columns do not make a table", why=str(error)[:300]) from error
+    if hasattr(table, "iloc"):
+        from millwright.data.frames import from_pandas
+
+        return from_pandas(table)
+    raise Invalid(
+        f"a {type(table).__name__} is no table",
+        fix="give a Polars or pandas frame, or a mapping from names to columns",
+    )
+
+
+def columns_of_example(model: object, example: object) -> Frame | Columns:
+    """Return example rows as a package wants them: a matrix gets the names the model knows."""
+    shape = cast("tuple[int, ...] | None", getattr(example, "shape", None))
+    if isinstance(example, Mapping) or hasattr(example, "columns") or shape is None:
+        return cast("Frame | Columns", example)
+    import numpy as np
+
+    matrix = np.asarray(example)
+    if matrix.ndim != 2:
+        raise Invalid(
+            f"an array of shape {matrix.shape} holds no example rows",
+            fix="give a frame, a mapping from names to columns, or (rows, columns)",
+        )
+    known = cast("list[str] | None", getattr(model, "feature_names_in_", None))
+    names = known if known is not None else [f"x{at}" for at in range(matrix.shape[1])]
+    return {str(name): matrix[:, at] for at, name in enumerate(names)}
+
+
+@contextmanager
+def _scratch() -> Generator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="mill-run-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
