@@ -14,7 +14,7 @@ def list_all() -> None:
     """List the project's experiments."""
     here = session()
     with here.door() as door:
-        found = door.runs.experiments()
+        found = door.experiments.list_all()
     here.answer(
         found,
         lambda: text.table(

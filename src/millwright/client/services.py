@@ -19,7 +19,10 @@ from millwright.doors.audit import Audit
 from millwright.doors.data import Data
 from millwright.doors.decisions import Decisions
 from millwright.doors.deployments import Deployments, Labels, Serving
+from millwright.doors.experiments import Experiments
+from millwright.doors.files import Files
 from millwright.doors.jobs import Jobs
+from millwright.doors.logged_models import LoggedModels
 from millwright.doors.models import Gates, Models
 from millwright.doors.monitors import Alerts, Monitors, Rules
 from millwright.doors.operation import BoundOperation, operations_of
@@ -55,9 +58,12 @@ class Client:
         self.data: Data = self._noun("data", Data)
         self.decisions: Decisions = self._noun("decisions", Decisions)
         self.deployments: Deployments = self._noun("deployments", Deployments)
+        self.experiments: Experiments = self._noun("experiments", Experiments)
+        self.files: Files = self._noun("files", Files)
         self.gates: Gates = self._noun("gates", Gates)
         self.jobs: Jobs = self._noun("jobs", Jobs)
         self.labels: Labels = self._noun("labels", Labels)
+        self.logged_models: LoggedModels = self._noun("logged_models", LoggedModels)
         self.models: Models = self._noun("models", Models)
         self.monitors: Monitors = self._noun("monitors", Monitors)
         self.rules: Rules = self._noun("rules", Rules)

@@ -29,6 +29,7 @@ GateId = NewType("GateId", str)
 HomeId = NewType("HomeId", str)
 JobId = NewType("JobId", str)
 LabelsId = NewType("LabelsId", str)
+LoggedModelId = NewType("LoggedModelId", str)
 ModelId = NewType("ModelId", str)
 ModelVersionId = NewType("ModelVersionId", str)
 MonitorId = NewType("MonitorId", str)
@@ -40,6 +41,8 @@ RuleId = NewType("RuleId", str)
 RunId = NewType("RunId", str)
 SegmentId = NewType("SegmentId", str)
 TokenId = NewType("TokenId", str)
+ViewId = NewType("ViewId", str)
+WebhookId = NewType("WebhookId", str)
 
 PREFIXES: dict[str, str] = {
     "act": "actor",
@@ -55,6 +58,7 @@ PREFIXES: dict[str, str] = {
     "hom": "home",
     "job": "job",
     "lab": "labels",
+    "lgm": "logged model",
     "mod": "model",
     "mov": "model version",
     "mon": "monitor",
@@ -66,6 +70,8 @@ PREFIXES: dict[str, str] = {
     "run": "run",
     "seg": "segment",
     "tok": "token",
+    "viw": "saved view",
+    "whk": "webhook",
 }
 """Prefix -> the glossary's word for what it names."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from millwright.core.errors import Invalid
 
 MAX_NAME_CHARS = 200
+MAX_TITLE_CHARS = 500
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]*")
 _VERSION = re.compile(r"v(0|[1-9][0-9]{0,17})")
 _ALIAS = re.compile(r"(?!v[0-9]+\Z)[A-Za-z][A-Za-z0-9_-]*")
@@ -57,6 +58,20 @@ def check_name(text: str, noun: str) -> str:
             f"{text[:80]!r} cannot be the name of a {noun}",
             why=f"a name has 1 to {MAX_NAME_CHARS} letters, digits, '_', '-', '.' or spaces, "
             "and begins with a letter or digit",
+        )
+    return text
+
+
+def check_title(text: str, noun: str) -> str:
+    """Return `text` when it can be what people call a run or an experiment; raises Invalid.
+
+    Such a name is looked up as it is and never part of a reference or a path, so that it may hold
+    whatever can be printed.
+    """
+    if not text.strip() or len(text) > MAX_TITLE_CHARS or not text.isprintable():
+        raise Invalid(
+            f"{text[:80]!r} cannot be the name of a {noun}",
+            why=f"a name has 1 to {MAX_TITLE_CHARS} printable characters",
         )
     return text
 

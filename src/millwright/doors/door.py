@@ -10,7 +10,10 @@ from millwright.doors.audit import Audit
 from millwright.doors.data import Data
 from millwright.doors.decisions import Decisions
 from millwright.doors.deployments import Deployments, Labels, Serving
+from millwright.doors.experiments import Experiments
+from millwright.doors.files import Files
 from millwright.doors.jobs import Jobs
+from millwright.doors.logged_models import LoggedModels
 from millwright.doors.models import Gates, Models
 from millwright.doors.monitors import Alerts, Monitors, Rules
 from millwright.doors.operation import BoundOperation, operations_of
@@ -23,9 +26,12 @@ NOUNS: dict[str, type] = {
     "data": Data,
     "decisions": Decisions,
     "deployments": Deployments,
+    "experiments": Experiments,
+    "files": Files,
     "gates": Gates,
     "jobs": Jobs,
     "labels": Labels,
+    "logged_models": LoggedModels,
     "models": Models,
     "monitors": Monitors,
     "rules": Rules,
@@ -74,6 +80,16 @@ class Door(Protocol):
         ...
 
     @property
+    def experiments(self) -> Experiments:
+        """Named sets of runs."""
+        ...
+
+    @property
+    def files(self) -> Files:
+        """Artifacts by path."""
+        ...
+
+    @property
     def gates(self) -> Gates:
         """Verdicts."""
         ...
@@ -86,6 +102,11 @@ class Door(Protocol):
     @property
     def labels(self) -> Labels:
         """Ground truth."""
+        ...
+
+    @property
+    def logged_models(self) -> LoggedModels:
+        """What runs made."""
         ...
 
     @property

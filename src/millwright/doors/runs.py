@@ -12,7 +12,11 @@ from millwright.doors.operation import operation
 from millwright.records.access import Permission
 from millwright.records.pipelines import PipelineRun
 from millwright.records.runs import (
-    Experiment,
+    ArtifactEntry,
+    ArtifactFile,
+    Curve,
+    Lifecycle,
+    LoggedDataset,
     MetricPoint,
     Problem,
     Run,
@@ -30,8 +34,22 @@ class RunPage(Struct, frozen=True, kw_only=True):
     next_before: RunId | None
 
 
+class FoundRuns(Struct, frozen=True, kw_only=True):
+    """One page of a search, and the token by which to read on."""
+
+    runs: list[Run]
+    next_token: str | None
+
+
+class HistoryPage(Struct, frozen=True, kw_only=True):
+    """Points of a metric in their order, and the token by which to read on."""
+
+    points: list[MetricPoint]
+    next_token: str | None
+
+
 class Runs(Protocol):
-    """Runs and experiments. A `ref` is a run's id, a unique beginning of it, or `latest`."""
+    """Runs. A `ref` is a run's id, a unique beginning of it, or `latest`."""
 
     @operation("POST", "/runs", needs=Permission.RUN_WRITE)
     def start(
@@ -43,8 +61,51 @@ class Runs(Protocol):
         experiment: str = "Default",
         parent: RunId | None = None,
         reason: str = "",
+        id: RunId | None = None,
+        start_us: int | None = None,
+        user: str = "",
+        tags: dict[str, str] | None = None,
     ) -> Run:
-        """Begin a run."""
+        """Begin a run; with an `id` of the caller's the call may be made again."""
+        ...
+
+    @operation("POST", "/runs/{run}/batch", needs=Permission.RUN_WRITE)
+    def log_batch(
+        self,
+        *,
+        run: RunId,
+        points: list[MetricPoint] | None = None,
+        params: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        """Log points, parameters and tags, all or none; the same again changes nothing."""
+        ...
+
+    @operation("POST", "/runs/{run}/amendments", needs=Permission.RUN_WRITE)
+    def amend(
+        self,
+        *,
+        run: RunId,
+        points: list[MetricPoint] | None = None,
+        params: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        """Log as `log_batch` does, also to a run that has ended; that is journaled."""
+        ...
+
+    @operation("POST", "/runs/{run}/datasets", needs=Permission.RUN_WRITE)
+    def log_datasets(self, *, run: RunId, datasets: list[LoggedDataset]) -> None:
+        """Record data that a run read, as its client describes it."""
+        ...
+
+    @operation("POST", "/runs/{run}/files", needs=Permission.RUN_WRITE)
+    def log_artifacts(self, *, run: RunId, files: list[ArtifactFile]) -> None:
+        """Give stored bytes their paths among the artifacts of a run."""
+        ...
+
+    @operation("GET", "/runs/{ref}/files", needs=Permission.RUN_READ)
+    def artifacts(self, *, ref: str, folder: str = "") -> list[ArtifactEntry]:
+        """Return what lies in a folder of a run's artifacts."""
         ...
 
     @operation("POST", "/runs/{run}/params", needs=Permission.RUN_WRITE)
@@ -75,8 +136,73 @@ class Runs(Protocol):
         status: RunStatus = "finished",
         error: Problem | None = None,
         log_digest: Digest | None = None,
+        end_us: int | None = None,
     ) -> Run:
         """Close a run."""
+        ...
+
+    @operation("POST", "/runs/{run}/resumption", needs=Permission.RUN_WRITE)
+    def resume(self, *, run: RunId) -> Run:
+        """Have a run that ended take logs again."""
+        ...
+
+    @operation("POST", "/runs/{run}/schedule", needs=Permission.RUN_WRITE)
+    def schedule(self, *, run: RunId) -> None:
+        """Say that a run waits to be started elsewhere."""
+        ...
+
+    @operation("POST", "/runs/{run}/name", needs=Permission.RUN_WRITE)
+    def rename(self, *, run: RunId, name: str) -> None:
+        """Give a run another name."""
+        ...
+
+    @operation("POST", "/runs/{run}/deletion", needs=Permission.RUN_WRITE)
+    def delete(self, *, run: RunId, reason: str = "") -> None:
+        """Put a run away; it can be restored until it is purged."""
+        ...
+
+    @operation("POST", "/runs/{run}/restoration", needs=Permission.RUN_WRITE)
+    def restore(self, *, run: RunId, reason: str = "") -> None:
+        """Take a deleted run back."""
+        ...
+
+    @operation("DELETE", "/runs/{run}/tags/{key}", needs=Permission.RUN_WRITE)
+    def delete_tag(self, *, run: RunId, key: str) -> None:
+        """Remove a tag."""
+        ...
+
+    @operation("POST", "/runs/search", needs=Permission.RUN_READ)
+    def search(
+        self,
+        *,
+        filter: str = "",
+        order: list[str] | None = None,
+        experiments: list[str] | None = None,
+        lifecycle: Lifecycle = "active",
+        parent: RunId | None = None,
+        kinds: list[RunKind] | None = None,
+        fields: list[str] | None = None,
+        with_points: bool = False,
+        limit: int = 100,
+        token: str | None = None,
+    ) -> FoundRuns:
+        """Return the runs that fit a filter, in an order, with the fields asked for."""
+        ...
+
+    @operation("POST", "/runs/count", needs=Permission.RUN_READ)
+    def count(
+        self,
+        *,
+        filter: str = "",
+        experiments: list[str] | None = None,
+        lifecycle: Lifecycle = "active",
+    ) -> int:
+        """Return how many runs fit a filter."""
+        ...
+
+    @operation("POST", "/runs/curves", needs=Permission.RUN_READ)
+    def curves(self, *, runs: list[str], keys: list[str], limit: int = 1000) -> list[Curve]:
+        """Return metrics of runs by step, thinned for a chart without losing a peak."""
         ...
 
     @operation("GET", "/runs/{ref}", needs=Permission.RUN_READ)
@@ -103,12 +229,14 @@ class Runs(Protocol):
         """Return every point of one metric."""
         ...
 
+    @operation("GET", "/runs/{ref}/metrics/{key}/pages", needs=Permission.RUN_READ)
+    def history_page(
+        self, *, ref: str, key: str, limit: int = 10_000, token: str | None = None
+    ) -> HistoryPage:
+        """Return points of one metric behind those of the page before."""
+        ...
+
     @operation("GET", "/runs/{ref}/steps", needs=Permission.RUN_READ)
     def steps(self, *, ref: str) -> PipelineRun:
         """Return the steps of a pipeline's run: what ran, what was cached, and why."""
-        ...
-
-    @operation("GET", "/experiments", needs=Permission.RUN_READ)
-    def experiments(self) -> list[Experiment]:
-        """Return the project's experiments."""
         ...

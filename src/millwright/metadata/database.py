@@ -4,6 +4,9 @@ Readers get one snapshot and block nobody. Writers on SQLite begin IMMEDIATE, on
 on PostgreSQL they run READ COMMITTED, and what must be serial takes a lock of its own.
 Rows are parsed into the shape the caller names, so that a wrong type in the database is
 found where it is read.
+
+Making a commit durable costs more than what most of them write. Whoever has several calls
+waiting makes them `together`: each is undone by itself when it fails, and all share one commit.
 """
 
 from __future__ import annotations
@@ -48,6 +51,11 @@ class Reader:
         """
         self._execute(sql, params)
         return self._parse(self._cursor.fetchall(), shape, sql)
+
+    def raw(self, sql: str, **params: Value) -> list[Row]:
+        """Return all rows as the driver gives them: for many numbers, which it checks itself."""
+        self._execute(sql, params)
+        return cast("list[Row]", self._cursor.fetchall())
 
     def first(self, shape: type[T], sql: str, **params: Value) -> T | None:
         """Return the first row parsed as `shape`, or None when there is none."""
@@ -123,10 +131,23 @@ class Writer(Reader):
         """Have `action` called once after the commit; asking again under `name` changes nothing."""
         self._after_commit.setdefault(name, action)
 
+    def hand_over(self, other: Writer) -> None:
+        """Have what was asked for called after the commit of `other` instead."""
+        for name, action in self._after_commit.items():
+            other.after_commit(name, action)
+
     def call_after_commit(self) -> None:
         """Call what was asked for; the transaction is over and cannot be undone by it."""
         for action in self._after_commit.values():
             action()
+
+
+class _Joined(threading.local):
+    """The transaction that this thread's calls share, if any."""
+
+    cursor: Cursor | None = None
+    writer: Writer | None = None
+    depth: int = 0
 
 
 class Database:
@@ -136,6 +157,7 @@ class Database:
         self.dialect = dialect
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
+        self._joined = _Joined()
 
     @classmethod
     def at(cls, address: str) -> Database:
@@ -145,16 +167,64 @@ class Database:
     @contextmanager
     def read(self) -> Generator[Reader]:
         """Open a transaction that sees one snapshot and changes nothing."""
+        if self._joined.cursor is not None:
+            # A call among others sees what it has written itself.
+            yield Reader(self._joined.cursor, self.dialect)
+            return
         with self._transaction(self.dialect.begin_read()) as cursor:
             yield Reader(cursor, self.dialect)
 
     @contextmanager
     def write(self) -> Generator[Writer]:
         """Open a transaction that is committed when the block ends and undone when it raises."""
+        if self._joined.cursor is not None:
+            with self._savepoint(self._joined.cursor) as writer:
+                yield writer
+            return
         with self._transaction(self.dialect.begin_write()) as cursor:
             writer = Writer(cursor, self.dialect)
             yield writer
         writer.call_after_commit()
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T | Exception]:
+        """Make `calls` in this thread with one commit for all; return what each gave or raised.
+
+        What a call raises undoes what it wrote, and nothing of the others. When the commit fails
+        none is kept, and each outcome is that error.
+        """
+        if len(calls) == 1:
+            return [_outcome(calls[0])]
+        outcomes: list[T | Exception] = []
+        try:
+            with self._transaction(self.dialect.begin_write()) as cursor:
+                shared = Writer(cursor, self.dialect)
+                self._joined.cursor, self._joined.writer = cursor, shared
+                try:
+                    outcomes = [_outcome(call) for call in calls]
+                finally:
+                    self._joined.cursor = self._joined.writer = None
+        except Exception as error:  # noqa: BLE001 (each caller raises it)
+            return [error] * len(calls)
+        shared.call_after_commit()
+        return outcomes
+
+    @contextmanager
+    def _savepoint(self, cursor: Cursor) -> Generator[Writer]:
+        """Open a part of the shared transaction that is kept with it or undone alone."""
+        name = f"call_{self._joined.depth}"
+        writer = Writer(cursor, self.dialect)
+        self._end(cursor, f"SAVEPOINT {name}")
+        self._joined.depth += 1
+        try:
+            yield writer
+        except BaseException:
+            self._end(cursor, f"ROLLBACK TO SAVEPOINT {name}")
+            raise
+        finally:
+            self._joined.depth -= 1
+        self._end(cursor, f"RELEASE SAVEPOINT {name}")
+        assert self._joined.writer is not None, "a savepoint lies in a shared transaction"
+        writer.hand_over(self._joined.writer)
 
     def close(self) -> None:
         """Close the idle connections; one in use is closed when its transaction ends."""
@@ -212,3 +282,10 @@ class Database:
                     self._idle.append(connection)
                     return
         close_quietly(connection)
+
+
+def _outcome(call: Callable[[], T]) -> T | Exception:
+    try:
+        return call()
+    except Exception as error:  # noqa: BLE001 (the caller raises it)
+        return error

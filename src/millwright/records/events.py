@@ -177,6 +177,51 @@ class RunFinished(Detail, frozen=True, kw_only=True):
     error: str | None = None
 
 
+class RunResumed(Detail, frozen=True, kw_only=True):
+    """A run that had ended takes logs again; its next end carries a new digest."""
+
+    name: str
+
+
+class RunAmended(Detail, frozen=True, kw_only=True):
+    """Something was logged to a run that had ended; the subject's digest is over that."""
+
+    name: str
+
+
+class RunDeleted(Detail, frozen=True, kw_only=True):
+    """A run was put away, or (restored) taken back."""
+
+    name: str
+    restored: bool = False
+
+
+class RunsPurged(Detail, frozen=True, kw_only=True):
+    """Runs that had been deleted were removed for good, with all that was logged to them."""
+
+    count: int
+
+
+class ExperimentCreated(Detail, frozen=True, kw_only=True):
+    """An experiment has a name."""
+
+    name: str
+
+
+class ExperimentRenamed(Detail, frozen=True, kw_only=True):
+    """An experiment has another name."""
+
+    name: str
+    previous: str
+
+
+class ExperimentDeleted(Detail, frozen=True, kw_only=True):
+    """An experiment was put away with its runs, or (restored) taken back."""
+
+    name: str
+    restored: bool = False
+
+
 class StepSkipped(Detail, frozen=True, kw_only=True):
     """A step did not run, since its result was cached or what it needs failed."""
 
@@ -207,6 +252,52 @@ class AliasMoved(Detail, frozen=True, kw_only=True):
     alias: str
     version: int | None
     previous: int | None
+
+
+class ModelRenamed(Detail, frozen=True, kw_only=True):
+    """A model has another name."""
+
+    name: str
+    previous: str
+
+
+class ModelDeleted(Detail, frozen=True, kw_only=True):
+    """A model or (with a number) one of its versions was put away, or (restored) taken back."""
+
+    name: str
+    version: int | None = None
+    restored: bool = False
+
+
+class ModelChanged(Detail, frozen=True, kw_only=True):
+    """What is said about a model or one of its versions changed: description, tag, deprecation."""
+
+    name: str
+    version: int | None = None
+    what: str
+
+
+class ModelGoverned(Detail, frozen=True, kw_only=True):
+    """A model's protected aliases ask gate and approval from now on, or no longer."""
+
+    name: str
+    governed: bool
+
+
+class StageMoved(Detail, frozen=True, kw_only=True):
+    """A version stands at another stage, as clients that know no aliases say it."""
+
+    name: str
+    version: int
+    stage: str
+    previous: str
+
+
+class WebhookChanged(Detail, frozen=True, kw_only=True):
+    """A webhook was made, changed or removed."""
+
+    name: str
+    what: str
 
 
 class GateEvaluated(Detail, frozen=True, kw_only=True):

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-import msgspec
-
 from millwright.core.clock import Clock
-from millwright.core.digest import Digest, digest_bytes
-from millwright.core.errors import Conflict, Invalid, NotFound
-from millwright.core.ids import RunId, bounds, new_id
-from millwright.core.refs import LATEST, check_name, did_you_mean
+from millwright.core.digest import Digest
+from millwright.core.errors import Invalid, NotFound
+from millwright.core.ids import RunId, new_id, parse_id
+from millwright.core.refs import check_title, did_you_mean
 from millwright.journal.log import Journal
-from millwright.metadata.database import Database, Reader, Writer
+from millwright.metadata.database import Database, Writer
+from millwright.metadata.tables import experiments as experiment_tables
 from millwright.metadata.tables import pipelines as pipeline_tables
 from millwright.metadata.tables import runs as tables
-from millwright.records.events import Act, RunFinished, RunStarted, Subject
+from millwright.metadata.tables import telemetry as telemetry_tables
+from millwright.metadata.tables.telemetry import Keys
+from millwright.records.events import (
+    Act,
+    RunDeleted,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    Subject,
+)
 from millwright.records.runs import (
-    Experiment,
     MetricPoint,
     Problem,
     Run,
@@ -29,10 +36,23 @@ from millwright.records.runs import (
     RunStatus,
 )
 from millwright.tracking.environment import is_gone
+from millwright.tracking.experiments import DEFAULT_EXPERIMENT, Experiments
+from millwright.tracking.handles import (
+    closed,
+    find_handle,
+    find_run,
+    lock_active,
+    lock_handle,
+    lock_running,
+)
+from millwright.tracking.logs import Logs
+from millwright.tracking.metrics import Metrics
+from millwright.tracking.reading import complete
+from millwright.tracking.telemetry import (
+    check_texts,
+    digest_of_run,
+)
 
-DEFAULT_EXPERIMENT = "Default"
-MAX_KEY_CHARS = 250
-MAX_VALUE_CHARS = 8000
 MAX_PAGE = 1000
 
 
@@ -47,10 +67,19 @@ class RunPage:
 class Runs:
     """The runs of all projects of a home."""
 
-    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, journal: Journal, clock: Clock, *, keys: Keys | None = None
+    ) -> None:
         self._database = database
         self._journal = journal
         self._clock = clock
+        self._keys = keys or Keys()
+        self.experiments = Experiments(database, journal, clock)
+        """The sets that runs belong to."""
+        self.logs = Logs(database, journal, clock, self._keys)
+        """What is logged; the most used of it has a name here too."""
+        self.metrics = Metrics(database, self._keys)
+        """The histories of metrics."""
 
     def start(
         self,
@@ -62,15 +91,22 @@ class Runs:
         experiment: str = DEFAULT_EXPERIMENT,
         parent: RunId | None = None,
         pipeline: str | None = None,
+        id: RunId | None = None,  # noqa: A002 (the door's word)
+        start_us: int | None = None,
+        user: str = "",
+        tags: Mapping[str, str] | None = None,
     ) -> RunId:
         """Begin a run and return its id; the experiment and pipeline are made when new.
 
-        Raises NotFound for an unknown parent and Invalid for a name that cannot be one.
+        With an `id` of the caller's the same call may be made again: the run is then the one
+        that is there. Raises NotFound for an unknown parent, Invalid for a name or time that
+        cannot be one, and Conflict for a deleted experiment or an id that is another's.
         """
-        check_name(name, "run")
-        check_name(experiment, "experiment")
+        check_title(name, "run")
+        check_title(experiment, "experiment")
+        check_texts("tag", tags or {})
         with self._database.write() as tx:
-            return self.start_in(
+            run = self.start_in(
                 tx,
                 act,
                 name=name,
@@ -79,7 +115,14 @@ class Runs:
                 experiment=experiment,
                 parent=parent,
                 pipeline=pipeline,
+                id=id,
+                start_us=start_us,
+                user=user,
             )
+            if tags:
+                handle = find_handle(tx, act.project_key, run)
+                telemetry_tables.upsert_tags(tx, self._keys, run_pk=handle.pk, tags=tags)
+        return run
 
     def start_in(
         self,
@@ -92,13 +135,18 @@ class Runs:
         experiment: str,
         parent: RunId | None,
         pipeline: str | None,
+        id: RunId | None = None,  # noqa: A002 (the door's word)
+        start_us: int | None = None,
+        user: str = "",
     ) -> RunId:
         """Begin a run in the caller's transaction."""
         now_us = self._clock.now_us()
-        run = RunId(new_id("run"))
-        experiment_pk, _ = tables.ensure_experiment(
-            tx, project=act.project_key, name=experiment, new_id=new_id("exp"), now_us=now_us
-        )
+        run = RunId(new_id("run")) if id is None else RunId(parse_id(id, "run"))
+        if id is not None:
+            with suppress(NotFound):
+                find_handle(tx, act.project_key, run)
+                return run
+        experiment_pk = self.experiments.ensure_in(tx, act, experiment)
         pipeline_pk = None
         if pipeline is not None:
             pipeline_pk = tables.ensure_pipeline(
@@ -109,58 +157,34 @@ class Runs:
             run_id=run,
             project=act.project_key,
             experiment_pk=experiment_pk,
-            parent_pk=None if parent is None else self._row(tx, act.project_key, parent).pk,
+            parent_pk=None if parent is None else find_run(tx, act.project_key, parent).pk,
             pipeline_pk=pipeline_pk,
             kind=kind,
             name=name,
             actor=act.actor,
-            start_us=now_us,
+            start_us=now_us if start_us is None else start_us,
             source=source,
+            user=user,
         )
         detail = RunStarted(reason=act.reason, name=name, kind=kind, experiment=experiment)
         self._journal.append(tx, act, detail, [Subject(kind="run", id=run)])
         return run
 
     def log_params(self, act: Act, run: RunId, params: Mapping[str, str]) -> None:
-        """Record parameters of a running run; raises Conflict when one has another value."""
-        _check_texts("parameter", params)
-        with self._database.write() as tx:
-            row = self._running(tx, act.project_key, run)
-            changed = tables.insert_params(tx, run_pk=row.pk, params=params)
-            if changed:
-                raise Conflict(
-                    f"run {run}: parameter {changed[0]!r} already has another value",
-                    why="a parameter of a run is written once, so that the run can be repeated",
-                    fix="start another run, or log what changes as a metric or a tag",
-                )
+        """Record parameters of a running run; raises ParamChanged when one has another value."""
+        self.logs.log_batch(act, run, params=params)
 
     def set_tags(self, act: Act, run: RunId, tags: Mapping[str, str]) -> None:
         """Set tags of a running run, replacing earlier values."""
-        _check_texts("tag", tags)
-        with self._database.write() as tx:
-            tables.upsert_tags(tx, run_pk=self._running(tx, act.project_key, run).pk, tags=tags)
+        self.logs.log_batch(act, run, tags=tags)
 
     def log_metrics(self, act: Act, run: RunId, points: Sequence[MetricPoint]) -> None:
-        """Append points to a running run; a time of 0 stands for now, NaN is kept as None."""
-        now_us = self._clock.now_us()
-        for point in points:
-            _check_key("metric", point.key)
-        stored = [
-            msgspec.structs.replace(
-                point,
-                time_us=point.time_us or now_us,
-                value=None if point.value is None or math.isnan(point.value) else point.value,
-            )
-            for point in points
-        ]
-        with self._database.write() as tx:
-            row = self._running(tx, act.project_key, run)
-            tables.append_metrics(tx, run_pk=row.pk, experiment_pk=row.experiment_pk, points=stored)
+        """Add points to a running run; a time of 0 stands for now, NaN is kept as None."""
+        self.logs.log_batch(act, run, points=points)
 
     def log_links(self, act: Act, run: RunId, links: Sequence[RunLink]) -> None:
         """Record what a running run read and made."""
-        with self._database.write() as tx:
-            tables.upsert_links(tx, run_pk=self._running(tx, act.project_key, run).pk, links=links)
+        self.logs.log_links(act, run, links)
 
     def finish(
         self,
@@ -170,6 +194,7 @@ class Runs:
         status: RunStatus = "finished",
         error: Problem | None = None,
         log_digest: Digest | None = None,
+        end_us: int | None = None,
     ) -> None:
         """Close a run: nothing can be logged to it any more.
 
@@ -177,7 +202,9 @@ class Runs:
         Raises Conflict when it is closed already.
         """
         with self._database.write() as tx:
-            self.finish_in(tx, act, run, status=status, error=error, log_digest=log_digest)
+            self.finish_in(
+                tx, act, run, status=status, error=error, log_digest=log_digest, end_us=end_us
+            )
 
     def finish_in(
         self,
@@ -188,30 +215,59 @@ class Runs:
         status: RunStatus,
         error: Problem | None,
         log_digest: Digest | None,
+        end_us: int | None = None,
     ) -> None:
         """Close a run in the caller's transaction."""
         if status == "running":
             raise Invalid("a run is not finished by the status 'running'")
-        row = self._running(tx, act.project_key, run)
-        telemetry = _telemetry_digest(tx, row.pk)
+        handle = lock_running(tx, act.project_key, run)
+        telemetry = digest_of_run(tx, handle.pk)
         ended = tables.end_run(
             tx,
-            pk=row.pk,
+            pk=handle.pk,
             status=status,
-            end_us=self._clock.now_us(),
+            end_us=self._clock.now_us() if end_us is None else end_us,
             error=error,
             log_digest=log_digest,
             telemetry_digest=telemetry,
         )
         if not ended:
-            raise _closed(run, "closed")
+            raise closed(run, "closed")
         detail = RunFinished(
             reason=act.reason,
-            name=row.name,
+            name=find_run(tx, act.project_key, run).name,
             status=status,
             error=None if error is None else error.what,
         )
         self._journal.append(tx, act, detail, [Subject(kind="run", id=run, digest=telemetry)])
+
+    def resume(self, act: Act, run: RunId) -> None:
+        """Have a run that ended take logs again; one that runs stays as it is."""
+        with self._database.write() as tx:
+            handle = lock_active(tx, act.project_key, run)
+            if tables.reopen_run(tx, pk=handle.pk):
+                detail = RunResumed(reason=act.reason, name=find_run(tx, act.project_key, run).name)
+                self._journal.append(tx, act, detail, [Subject(kind="run", id=run)])
+
+    def rename(self, act: Act, run: RunId, name: str) -> None:
+        """Give a run another name."""
+        check_title(name, "run")
+        with self._database.write() as tx:
+            tables.rename_run(tx, pk=lock_active(tx, act.project_key, run).pk, name=name)
+
+    def schedule(self, act: Act, run: RunId) -> None:
+        """Say that a run waits to be started elsewhere."""
+        with self._database.write() as tx:
+            handle = lock_running(tx, act.project_key, run)
+            tables.set_scheduled(tx, pk=handle.pk, is_scheduled=True)
+
+    def delete(self, act: Act, run: RunId) -> None:
+        """Put a run away; it can be restored until it is purged. One that is away stays so."""
+        self._put_away(act, run, deleted_us=self._clock.now_us())
+
+    def restore(self, act: Act, run: RunId) -> None:
+        """Take a deleted run back; one that is not deleted stays as it is."""
+        self._put_away(act, run, deleted_us=None)
 
     def close_abandoned(self, act: Act) -> list[RunId]:
         """Close the running runs whose process on this machine has been killed; return them.
@@ -229,20 +285,21 @@ class Runs:
             # Steps before the pipeline they belong to.
             for row in sorted(lost, key=lambda one: -one.pk):
                 run = RunId(row.id)
-                if self._locked(tx, act.project_key, run).status != "running":
+                if lock_handle(tx, act.project_key, run).status != "running":
                     continue  # Somebody else has closed it since the list was read.
                 self.finish_in(tx, act, run, status="failed", error=problem, log_digest=None)
                 pipeline_tables.end_step_run(tx, run=run, outcome="failed")
                 closed.append(run)
             return closed
 
-    def get(self, project_key: int, ref: str) -> Run:
+    def get(self, project_key: int, ref: str, *, with_points: bool = False) -> Run:
         """Return a run by id or unique id prefix; `latest` is the newest of all.
 
-        Raises NotFound when there is none and Invalid when a prefix fits several.
+        `with_points` adds step and time of each metric's newest point. Raises NotFound when there
+        is none and Invalid when a prefix fits several.
         """
         with self._database.read() as tx:
-            return _complete(tx, [self._row(tx, project_key, ref)])[0]
+            return complete(tx, [find_run(tx, project_key, ref)], with_points=with_points)[0]
 
     def list_page(
         self,
@@ -261,12 +318,14 @@ class Runs:
         with self._database.read() as tx:
             experiment_pk = None
             if experiment is not None:
-                experiment_pk = tables.find_experiment(tx, project=project_key, name=experiment)
-                if experiment_pk is None:
-                    known = [one.name for one in tables.list_experiments(tx, project=project_key)]
+                row = experiment_tables.find_by_name(tx, project=project_key, name=experiment)
+                if row is None:
+                    rows = experiment_tables.list_rows(tx, project=project_key)
                     raise NotFound(
-                        f"no experiment called {experiment!r}", fix=did_you_mean(experiment, known)
+                        f"no experiment called {experiment!r}",
+                        fix=did_you_mean(experiment, [one.name for one in rows]),
                     )
+                experiment_pk = row.pk
             rows = tables.list_runs(
                 tx,
                 project=project_key,
@@ -274,124 +333,18 @@ class Runs:
                 pipeline=pipeline,
                 kind=kind,
                 parent=parent,
-                before_pk=None if before is None else self._row(tx, project_key, before).pk,
+                before_pk=None if before is None else find_run(tx, project_key, before).pk,
                 limit=limit + 1,
             )
-            runs = _complete(tx, rows[:limit])
+            runs = complete(tx, rows[:limit])
         return RunPage(runs, runs[-1].id if len(rows) > limit else None)
 
-    def history(self, project_key: int, run: str, key: str) -> list[MetricPoint]:
-        """Return every point of one metric in the order it was logged."""
-        with self._database.read() as tx:
-            row = self._row(tx, project_key, run)
-            points = tables.read_history(tx, run_pk=row.pk, key=key)
-        return [
-            MetricPoint(key=point.key, value=point.value, step=point.step, time_us=point.time_us)
-            for point in points
-        ]
-
-    def experiments(self, project_key: int) -> list[Experiment]:
-        """Return the project's experiments in the order they were made."""
-        with self._database.read() as tx:
-            return tables.list_experiments(tx, project=project_key)
-
-    def _row(self, tx: Reader, project_key: int, ref: str) -> tables.RunRow:
-        if ref == LATEST:
-            return _newest(tx, project_key)
-        low, high = bounds(ref, "run")
-        found = tables.find_runs_by_id(tx, project=project_key, low=low, high=high)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise Invalid(f"{ref!r} begins more than one run's id", fix="give more characters")
-        raise NotFound(f"no run {ref!r} in this project", fix="`mill runs list` shows them")
-
-    def _running(self, tx: Writer, project_key: int, run: RunId) -> tables.RunRow:
-        row = self._locked(tx, project_key, run)
-        if row.status != "running":
-            raise _closed(run, row.status)
-        return row
-
-    def _locked(self, tx: Writer, project_key: int, run: RunId) -> tables.RunRow:
-        """Return the row as it is once this transaction alone may write to the run.
-
-        On PostgreSQL another writer may have numbered points, or closed the run, while this one
-        waited; so it is read again.
-        """
-        tables.lock_run(tx, self._row(tx, project_key, run).pk)
-        return self._row(tx, project_key, run)
-
-
-def _closed(run: RunId, status: str) -> Conflict:
-    return Conflict(
-        f"run {run} is {status}: nothing can be logged to it any more", fix="start another run"
-    )
-
-
-def _newest(tx: Reader, project_key: int) -> tables.RunRow:
-    found = tables.list_runs(
-        tx,
-        project=project_key,
-        experiment_pk=None,
-        pipeline=None,
-        kind=None,
-        parent=None,
-        before_pk=None,
-        limit=1,
-    )
-    if not found:
-        raise NotFound("there are no runs yet", fix="start one with `mill run`")
-    return found[0]
-
-
-def _complete(tx: Reader, rows: list[tables.RunRow]) -> list[Run]:
-    keys = [row.pk for row in rows]
-    params = tables.read_params(tx, run_pks=keys)
-    tags = tables.read_tags(tx, run_pks=keys)
-    metrics = tables.read_metrics(tx, run_pks=keys)
-    links = tables.read_links(tx, run_pks=keys)
-    return [
-        tables.to_run(
-            row,
-            params=params.get(row.pk, {}),
-            tags=tags.get(row.pk, {}),
-            metrics=metrics.get(row.pk, {}),
-            links=links.get(row.pk, []),
-        )
-        for row in rows
-    ]
-
-
-def _telemetry_digest(tx: Reader, run_pk: int) -> Digest:
-    logged = {
-        "params": tables.read_params(tx, run_pks=[run_pk]).get(run_pk, {}),
-        "tags": tables.read_tags(tx, run_pks=[run_pk]).get(run_pk, {}),
-        "metrics": [_spelled(point) for point in tables.read_history(tx, run_pk=run_pk)],
-        "links": tables.read_links(tx, run_pks=[run_pk]).get(run_pk, []),
-    }
-    return digest_bytes(msgspec.json.encode(logged, order="sorted"))
-
-
-def _spelled(point: tables.StoredPoint) -> object:
-    """Return a point as the digest covers it: JSON would write an infinite value as none."""
-    if point.value is None or math.isfinite(point.value):
-        return point
-    return msgspec.structs.asdict(point) | {"value": repr(point.value)}
-
-
-def _check_texts(noun: str, texts: Mapping[str, str]) -> None:
-    for key, value in texts.items():
-        _check_key(noun, key)
-        if len(value) > MAX_VALUE_CHARS:
-            raise Invalid(
-                f"{noun} {key!r} has {len(value)} characters; {MAX_VALUE_CHARS} are allowed",
-                fix="log long text as an artifact",
-            )
-
-
-def _check_key(noun: str, key: str) -> None:
-    if not key or len(key) > MAX_KEY_CHARS or not key.isprintable():
-        raise Invalid(
-            f"{key[:80]!r} cannot be the name of a {noun}",
-            why=f"it has 1 to {MAX_KEY_CHARS} printable characters",
-        )
+    def _put_away(self, act: Act, run: RunId, *, deleted_us: int | None) -> None:
+        with self._database.write() as tx:
+            handle = lock_handle(tx, act.project_key, run)
+            if (handle.deleted_us is None) == (deleted_us is None):
+                return
+            tables.set_deleted(tx, pk=handle.pk, deleted_us=deleted_us)
+            row = find_run(tx, act.project_key, run)
+            detail = RunDeleted(reason=act.reason, name=row.name, restored=deleted_us is None)
+            self._journal.append(tx, act, detail, [Subject(kind="run", id=run)])

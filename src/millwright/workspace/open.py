@@ -28,7 +28,10 @@ from millwright.doors.decisions import Decisions as DecisionsDoor
 from millwright.doors.deployments import Deployments as DeploymentsDoor
 from millwright.doors.deployments import Labels as LabelsDoor
 from millwright.doors.deployments import Serving
+from millwright.doors.experiments import Experiments
+from millwright.doors.files import Files
 from millwright.doors.jobs import Jobs as JobsDoor
+from millwright.doors.logged_models import LoggedModels
 from millwright.doors.models import Gates
 from millwright.doors.models import Models as ModelsDoor
 from millwright.doors.monitors import Alerts as AlertsDoor
@@ -46,7 +49,7 @@ from millwright.metadata.tables.models import VersionRow
 from millwright.records.access import Actor, Permission, Role
 from millwright.records.events import AccessDenied, Act, HomeCreated, Subject
 from millwright.records.pipelines import PipelineRun
-from millwright.workspace import access, artifacts, operation, services
+from millwright.workspace import access, artifacts, operation, services, tracking
 from millwright.workspace.arguments import parse_choice
 from millwright.workspace.config import Config
 from millwright.workspace.guard import guard
@@ -347,13 +350,20 @@ class Workspace:
         self.deployments = self._guard(
             DeploymentsDoor, "deployments", operation.Deployments(home, session)
         )
+        self.experiments = self._guard(
+            Experiments, "experiments", tracking.Experiments(home, session)
+        )
+        self.files = self._guard(Files, "files", tracking.Files(home, session))
         self.gates = self._guard(Gates, "gates", services.Gates(home, session))
         self.jobs = self._guard(JobsDoor, "jobs", services.Jobs(home, session))
         self.labels = self._guard(LabelsDoor, "labels", operation.Labels(home, session))
+        self.logged_models = self._guard(
+            LoggedModels, "logged_models", tracking.LoggedModels(home, session)
+        )
         self.models = self._guard(ModelsDoor, "models", services.Models(home, session))
         self.monitors = self._guard(MonitorsDoor, "monitors", operation.Monitors(home, session))
         self.rules = self._guard(RulesDoor, "rules", operation.Rules(home, session))
-        self.runs = self._guard(RunsDoor, "runs", services.Runs(home, session))
+        self.runs = self._guard(RunsDoor, "runs", tracking.Runs(home, session))
         self.serving = self._guard(Serving, "serving", operation.Serving(home, session))
 
     @classmethod

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from millwright.governance.explanations import Explanations
     from millwright.governance.promotions import Promotions
     from millwright.jobs.queue import Jobs
+    from millwright.metadata.tables.telemetry import Keys
     from millwright.monitoring.alerts import Alerts
     from millwright.monitoring.labels import Labels
     from millwright.monitoring.monitor import Monitors
@@ -44,7 +45,10 @@ if TYPE_CHECKING:
     from millwright.registry.aliases import Aliases
     from millwright.registry.models import Models
     from millwright.registry.packages import Packages
+    from millwright.tracking.files import Files
+    from millwright.tracking.logged_models import LoggedModels
     from millwright.tracking.runs import Runs
+    from millwright.tracking.search import Searches
 
 ARTIFACTS_FOLDER = "artifacts"
 CACHE_FOLDER = "cache"
@@ -132,7 +136,35 @@ class Rooms:
         """What was executed."""
         from millwright.tracking.runs import Runs
 
-        return Runs(self.database, self.journal, self.clock)
+        return Runs(self.database, self.journal, self.clock, keys=self.keys_of_telemetry)
+
+    @cached_property
+    def keys_of_telemetry(self) -> Keys:
+        """The numbers of names of parameters, metrics and tags."""
+        from millwright.metadata.tables.telemetry import Keys
+
+        return Keys()
+
+    @cached_property
+    def searches(self) -> Searches:
+        """Runs by filter and order."""
+        from millwright.tracking.search import Searches
+
+        return Searches(self.database, self.keys_of_telemetry)
+
+    @cached_property
+    def files(self) -> Files:
+        """Artifacts by path."""
+        from millwright.tracking.files import Files
+
+        return Files(self.database, self.artifacts, self.clock)
+
+    @cached_property
+    def logged_models(self) -> LoggedModels:
+        """What runs made, before and beside the registry."""
+        from millwright.tracking.logged_models import LoggedModels
+
+        return LoggedModels(self.database, self.clock)
 
     @cached_property
     def models(self) -> Models:

@@ -12,7 +12,6 @@ from millwright.core.ids import EventId, JobId, RunId, noun_of
 from millwright.doors.audit import Place, Proof, Verification
 from millwright.doors.jobs import Status
 from millwright.doors.models import ModelHistory
-from millwright.doors.runs import RunPage
 from millwright.metadata.tables import gates as gate_tables
 from millwright.metadata.tables import status as status_tables
 from millwright.records.data import Dataset, DatasetVersion, Expectation, ValidationReport
@@ -25,17 +24,6 @@ from millwright.records.models import (
     Model,
     ModelVersion,
     Risk,
-)
-from millwright.records.pipelines import PipelineRun
-from millwright.records.runs import (
-    Experiment,
-    MetricPoint,
-    Problem,
-    Run,
-    RunKind,
-    RunLink,
-    RunSource,
-    RunStatus,
 )
 from millwright.workspace.arguments import check_page, parse_choice
 
@@ -84,85 +72,6 @@ class Data(Service):
         self, *, ref: str, expectations: list[Expectation], reason: str = ""
     ) -> ValidationReport:
         return self.home.datasets.validate(self.session.act(reason), ref, expectations)
-
-
-class Runs(Service):
-    """Fills `doors.runs.Runs`."""
-
-    def start(
-        self,
-        *,
-        name: str,
-        source: RunSource,
-        kind: RunKind = "script",
-        experiment: str = "Default",
-        parent: RunId | None = None,
-        reason: str = "",
-    ) -> Run:
-        act = self.session.act(reason)
-        run = self.home.runs.start(
-            act, name=name, source=source, kind=kind, experiment=experiment, parent=parent
-        )
-        return self.home.runs.get(self.session.key, run)
-
-    def log_params(self, *, run: RunId, params: dict[str, str]) -> None:
-        self.home.runs.log_params(self.session.act(), run, params)
-
-    def log_metrics(self, *, run: RunId, points: list[MetricPoint]) -> None:
-        self.home.runs.log_metrics(self.session.act(), run, points)
-
-    def set_tags(self, *, run: RunId, tags: dict[str, str]) -> None:
-        self.home.runs.set_tags(self.session.act(), run, tags)
-
-    def log_links(self, *, run: RunId, links: list[RunLink]) -> None:
-        self.home.runs.log_links(self.session.act(), run, links)
-
-    def finish(
-        self,
-        *,
-        run: RunId,
-        status: RunStatus = "finished",
-        error: Problem | None = None,
-        log_digest: Digest | None = None,
-    ) -> Run:
-        self.home.runs.finish(
-            self.session.act(), run, status=status, error=error, log_digest=log_digest
-        )
-        return self.home.runs.get(self.session.key, run)
-
-    def show(self, *, ref: str) -> Run:
-        return self.home.runs.get(self.session.key, ref)
-
-    def page(
-        self,
-        *,
-        experiment: str | None = None,
-        pipeline: str | None = None,
-        kind: RunKind | None = None,
-        parent: RunId | None = None,
-        before: RunId | None = None,
-        limit: int = 100,
-    ) -> RunPage:
-        found = self.home.runs.list_page(
-            self.session.key,
-            experiment=experiment,
-            pipeline=pipeline,
-            kind=kind,
-            parent=parent,
-            before=before,
-            limit=limit,
-        )
-        return RunPage(runs=found.runs, next_before=found.next_before)
-
-    def history(self, *, ref: str, key: str) -> list[MetricPoint]:
-        return self.home.runs.history(self.session.key, ref, key)
-
-    def steps(self, *, ref: str) -> PipelineRun:
-        run = self.home.runs.get(self.session.key, ref)
-        return self.home.pipeline_run(self.session.key, run.id)
-
-    def experiments(self) -> list[Experiment]:
-        return self.home.runs.experiments(self.session.key)
 
 
 class Models(Service):

@@ -239,7 +239,12 @@ class TestRecords:
         run_flow(either)
         with either.database.read() as tx:
             kinds = Counter(tx.column(str, "SELECT kind FROM event"))
-        assert kinds == {"RunStarted": 10, "RunFinished": 10, "StepSkipped": 4}
+        assert kinds == {
+            "ExperimentCreated": 1,
+            "RunStarted": 10,
+            "RunFinished": 10,
+            "StepSkipped": 4,
+        }
 
     def test_a_parameter_given_two_values_fails_the_step(self, host: Host, root: Path) -> None:
         again = 'ctx.log_param("depth", depth)\n        ctx.log_param("depth", 9)'

@@ -17,7 +17,8 @@ from millwright.records.events import Act
 from millwright.records.runs import MetricPoint, Problem, RunKind, RunLink, RunSource
 from millwright.testing.clock import FakeClock
 from millwright.tracking.environment import process_identity
-from millwright.tracking.runs import MAX_KEY_CHARS, MAX_PAGE, MAX_VALUE_CHARS, Runs
+from millwright.tracking.runs import MAX_PAGE, Runs
+from millwright.tracking.telemetry import MAX_KEY_CHARS, MAX_VALUE_CHARS
 
 SOURCE = RunSource(
     command=["fit.py", "--deep"],
@@ -103,7 +104,7 @@ class TestLife:
         assert found.links == [LINK]
         assert found.log_digest == digest_bytes(b"log")
         assert found.end_us == found.start_us + 1_000_000
-        history = runs.history(tracked.key, run, "loss")
+        history = runs.metrics.history(tracked.key, run, "loss")
         assert [(one.value, one.step, one.time_us) for one in history] == [
             (0.5, 0, found.start_us),
             (0.25, 1, found.start_us),
@@ -115,7 +116,11 @@ class TestLife:
         run = tracked.start()
         tracked.runs.log_params(tracked.act, run, {"secret": "figure"})
         digest = tracked.telemetry(run)
-        started, finished = tracked.journal.events()
+        made, started, finished = tracked.journal.events()
+        assert (made.kind, made.detail) == (
+            "ExperimentCreated",
+            {"reason": "a test", "name": "Default"},
+        )
         assert (started.kind, started.detail) == (
             "RunStarted",
             {"reason": "a test", "name": "fit", "kind": "script", "experiment": "Default"},
@@ -168,7 +173,7 @@ class TestLogging:
     def test_not_a_number_is_kept_as_no_value(self, tracked: Tracked) -> None:
         run = tracked.start()
         tracked.runs.log_metrics(tracked.act, run, points(1.0, float("nan"), None))
-        history = tracked.runs.history(tracked.key, run, "loss")
+        history = tracked.runs.metrics.history(tracked.key, run, "loss")
         assert [one.value for one in history] == [1.0, None, None]
         assert tracked.runs.get(tracked.key, run).metrics == {"loss": None}
 
@@ -176,7 +181,7 @@ class TestLogging:
         run = sqlite_tracked.start()
         point = MetricPoint(key="loss", value=1.0, step=4, time_us=17)
         sqlite_tracked.runs.log_metrics(sqlite_tracked.act, run, [point])
-        assert sqlite_tracked.runs.history(sqlite_tracked.key, run, "loss") == [point]
+        assert sqlite_tracked.runs.metrics.history(sqlite_tracked.key, run, "loss") == [point]
 
     def test_names_and_values_have_their_limits(self, sqlite_tracked: Tracked) -> None:
         runs, act = sqlite_tracked.runs, sqlite_tracked.act
@@ -191,7 +196,7 @@ class TestLogging:
             runs.set_tags(act, run, {"k": "v" * (MAX_VALUE_CHARS + 1)})
 
     def test_names_of_runs_and_experiments_are_checked(self, sqlite_tracked: Tracked) -> None:
-        for name, experiment in (("", "Default"), ("fit", "a/b")):
+        for name, experiment in (("", "Default"), ("fit", " "), ("fit", "a\x00b")):
             with pytest.raises(Invalid):
                 sqlite_tracked.start(name, experiment=experiment)
         assert sqlite_tracked.journal.events() == []
@@ -333,7 +338,7 @@ class TestPages:
         assert found(pipeline="train") == [parent]
         assert found(experiment="churn") == [other]
         assert found() == [other, child, parent]
-        assert [one.name for one in runs.experiments(tracked.key)] == ["Default", "churn"]
+        assert [one.name for one in runs.experiments.list_all(tracked.key)] == ["Default", "churn"]
         with pytest.raises(NotFound, match="no experiment called 'chrun'") as caught:
             found(experiment="chrun")
         assert caught.value.fix == "did you mean 'churn'?"

@@ -74,7 +74,7 @@ def test_points_of_four_writers_are_all_kept(runs: Runs, act: Act, run: RunId) -
             runs.log_metrics(act, run, [MetricPoint(key="loss", value=value, step=at)])
 
     assert at_once(log) == []
-    kept = [point.value for point in runs.history(act.project_key, run, "loss")]
+    kept = [point.value for point in runs.metrics.history(act.project_key, run, "loss")]
     assert sorted(value for value in kept if value is not None) == list(range(WRITERS * ROUNDS))
 
 

@@ -16,7 +16,7 @@ from millwright.metadata.database import Database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision this code knows, oldest first; the last is the one it works with."""
 
 HEAD = REVISIONS[-1]

@@ -1,15 +1,23 @@
-"""The SQL of experiments, runs and what is logged to them."""
+"""The SQL of runs, and of what they read and made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
 
 from millwright.metadata.database import Reader, Writer
 from millwright.metadata.dialects import in_list
-from millwright.records.runs import Experiment, MetricPoint, Problem, Run, RunLink, RunSource
+from millwright.records.runs import (
+    LoggedDataset,
+    MetricPoint,
+    ModelUse,
+    Problem,
+    Run,
+    RunLink,
+    RunSource,
+)
 
 
 class RunRow(Struct, frozen=True, kw_only=True):
@@ -31,78 +39,26 @@ class RunRow(Struct, frozen=True, kw_only=True):
     error_json: str | None
     log_digest: str | None
     telemetry_digest: str | None
+    experiment_number: int
+    deleted_us: int | None
+    user_name: str
+    scheduled: int
 
     def source(self) -> RunSource:
         """Return what the run was made from."""
         return msgspec.json.decode(self.source_json, type=RunSource)
 
 
-class StoredPoint(Struct, frozen=True, kw_only=True):
-    """One point of a metric's history."""
-
-    key: str
-    n: int
-    step: int
-    time_us: int
-    value: float | None
-
-
 _RUN_COLUMNS = """
     run.pk, run.id, run.experiment_pk, experiment.name AS experiment, parent.id AS parent,
     pipeline.name AS pipeline, run.kind, run.name, run.status, run.actor, run.start_us, run.end_us,
-    run.source_json, run.error_json, run.log_digest, run.telemetry_digest
+    run.source_json, run.error_json, run.log_digest, run.telemetry_digest,
+    experiment.number AS experiment_number, run.deleted_us, run.user_name, run.scheduled
     FROM run
     JOIN experiment ON experiment.pk = run.experiment_pk
     LEFT JOIN run parent ON parent.pk = run.parent_pk
     LEFT JOIN pipeline ON pipeline.pk = run.pipeline_pk
 """
-
-
-def ensure_experiment(
-    tx: Writer, *, project: int, name: str, new_id: str, now_us: int
-) -> tuple[int, bool]:
-    """Return the experiment's key and whether it was made just now."""
-    found = find_experiment(tx, project=project, name=name)
-    if found is not None:
-        return found, False
-    # Two writers may count at once on PostgreSQL; the unique number refuses the second, whose
-    # statement then changes nothing and is tried again by its caller.
-    tx.run(
-        """
-        INSERT INTO experiment (id, project_id, number, name, created_us)
-        SELECT CAST(:id AS TEXT), CAST(:project AS BIGINT), coalesce(max(number) + 1, 0),
-            CAST(:name AS TEXT), CAST(:now AS BIGINT)
-        FROM experiment WHERE project_id = :project
-        ON CONFLICT DO NOTHING
-        """,
-        id=new_id,
-        project=project,
-        name=name,
-        now=now_us,
-    )
-    made = find_experiment(tx, project=project, name=name)
-    if made is None:
-        return ensure_experiment(tx, project=project, name=name, new_id=new_id, now_us=now_us)
-    return made, True
-
-
-def find_experiment(tx: Reader, *, project: int, name: str) -> int | None:
-    """Return the experiment's key, or None."""
-    return tx.value(
-        int,
-        "SELECT pk FROM experiment WHERE project_id = :project AND name = :name",
-        project=project,
-        name=name,
-    )
-
-
-def list_experiments(tx: Reader, *, project: int) -> list[Experiment]:
-    """Return the project's experiments in the order they were made."""
-    return tx.rows(
-        Experiment,
-        "SELECT id, number, name, created_us FROM experiment WHERE project_id = :p ORDER BY number",
-        p=project,
-    )
 
 
 def ensure_pipeline(tx: Writer, *, project: int, name: str, new_id: str, now_us: int) -> int:
@@ -140,14 +96,16 @@ def insert_run(
     actor: str,
     start_us: int,
     source: RunSource,
+    user: str = "",
+    is_scheduled: bool = False,
 ) -> int:
-    """Insert a run that has just begun and return its key."""
+    """Insert a run that has just begun, or is yet to, and return its key."""
     return tx.insert(
         """
         INSERT INTO run (id, project_id, experiment_pk, parent_pk, pipeline_pk, kind, name, status,
-            actor, start_us, source_json)
+            actor, start_us, source_json, user_name, scheduled)
         VALUES (:id, :project, :experiment, :parent, :pipeline, :kind, :name, 'running',
-            :actor, :start_us, :source) RETURNING pk
+            :actor, :start_us, :source, :user, :scheduled) RETURNING pk
         """,
         id=run_id,
         project=project,
@@ -159,6 +117,8 @@ def insert_run(
         actor=actor,
         start_us=start_us,
         source=msgspec.json.encode(source).decode(),
+        user=user,
+        scheduled=int(is_scheduled),
     )
 
 
@@ -181,7 +141,7 @@ def end_run(
     changed = tx.run(
         """
         UPDATE run SET status = :status, end_us = :end_us, error_json = :error,
-            log_digest = :log, telemetry_digest = :telemetry
+            log_digest = coalesce(:log, log_digest), telemetry_digest = :telemetry, scheduled = 0
         WHERE pk = :pk AND status = 'running'
         """,
         pk=pk,
@@ -192,6 +152,76 @@ def end_run(
         telemetry=telemetry_digest,
     )
     return changed == 1
+
+
+def reopen_run(tx: Writer, *, pk: int) -> bool:
+    """Have a run that had ended run again; False when it runs already."""
+    changed = tx.run(
+        """
+        UPDATE run SET status = 'running', end_us = NULL, error_json = NULL,
+            telemetry_digest = NULL, scheduled = 0
+        WHERE pk = :pk AND status <> 'running'
+        """,
+        pk=pk,
+    )
+    return changed == 1
+
+
+def set_scheduled(tx: Writer, *, pk: int, is_scheduled: bool) -> None:
+    """Say whether a run waits to be started elsewhere."""
+    tx.run("UPDATE run SET scheduled = :flag WHERE pk = :pk", pk=pk, flag=int(is_scheduled))
+
+
+def rename_run(tx: Writer, *, pk: int, name: str) -> None:
+    """Give a run another name."""
+    tx.run("UPDATE run SET name = :name WHERE pk = :pk", pk=pk, name=name)
+
+
+def set_deleted(tx: Writer, *, pk: int, deleted_us: int | None) -> None:
+    """Mark a run as deleted, or (None) take the mark away."""
+    tx.run("UPDATE run SET deleted_us = :deleted WHERE pk = :pk", pk=pk, deleted=deleted_us)
+
+
+class RunHandle(Struct, frozen=True, kw_only=True):
+    """What whoever logs to a run must know of it, and no more."""
+
+    pk: int
+    experiment_pk: int
+    status: str
+    deleted_us: int | None
+
+
+def find_handle(tx: Reader, *, project: int, run_id: str) -> RunHandle | None:
+    """Return the run of that whole id."""
+    return tx.first(
+        RunHandle,
+        "SELECT pk, experiment_pk, status, deleted_us FROM run "
+        "WHERE id = :id AND project_id = :project",
+        id=run_id,
+        project=project,
+    )
+
+
+def list_by_key(tx: Reader, *, pks: list[int]) -> list[RunRow]:
+    """Return the runs of these keys, in their order; one that is gone is left out."""
+    fragment, params = in_list("pk", pks)
+    found = {
+        row.pk: row
+        for row in tx.rows(RunRow, f"SELECT {_RUN_COLUMNS} WHERE run.pk IN {fragment}", **params)
+    }
+    return [found[pk] for pk in pks if pk in found]
+
+
+def list_deleted(tx: Reader, *, project: int, before_us: int, limit: int) -> list[RunRow]:
+    """Return runs that were deleted before then."""
+    return tx.rows(
+        RunRow,
+        f"SELECT {_RUN_COLUMNS} WHERE run.project_id = :project AND run.deleted_us < :before "
+        "ORDER BY run.pk LIMIT :limit",
+        project=project,
+        before=before_us,
+        limit=limit,
+    )
 
 
 def find_runs_by_id(tx: Reader, *, project: int, low: str, high: str) -> list[RunRow]:
@@ -227,7 +257,7 @@ def list_runs(
     limit: int,
 ) -> list[RunRow]:
     """Return runs, newest first, older than `before_pk` where it is given."""
-    conditions = ["run.project_id = :project"]
+    conditions = ["run.project_id = :project", "run.deleted_us IS NULL"]
     params: dict[str, str | int] = {"project": project, "limit": limit}
     for column, value in {
         "run.experiment_pk": experiment_pk,
@@ -247,90 +277,6 @@ def list_runs(
         RunRow,
         f"SELECT {_RUN_COLUMNS} WHERE {where} ORDER BY run.pk DESC LIMIT :limit",
         **params,
-    )
-
-
-def ensure_keys(tx: Writer, names: Iterable[str]) -> dict[str, int]:
-    """Return the key of each name, making those that are new."""
-    wanted = sorted(set(names))
-    tx.run_many(
-        "INSERT INTO telemetry_key (name) VALUES (:name) ON CONFLICT (name) DO NOTHING",
-        [{"name": name} for name in wanted],
-    )
-    fragment, params = in_list("name", wanted)
-    found = tx.rows(
-        tuple[str, int], f"SELECT name, pk FROM telemetry_key WHERE name IN {fragment}", **params
-    )
-    return dict(found)
-
-
-def insert_params(tx: Writer, *, run_pk: int, params: Mapping[str, str]) -> list[str]:
-    """Insert parameters; return the names that already had another value, which are kept."""
-    keys = ensure_keys(tx, params)
-    tx.run_many(
-        "INSERT INTO run_param (run_pk, key_pk, value) VALUES (:run, :key, :value) "
-        "ON CONFLICT (run_pk, key_pk) DO NOTHING",
-        [{"run": run_pk, "key": keys[name], "value": value} for name, value in params.items()],
-    )
-    stored = read_params(tx, run_pks=[run_pk]).get(run_pk, {})
-    return sorted(name for name, value in params.items() if stored[name] != value)
-
-
-def upsert_tags(tx: Writer, *, run_pk: int, tags: Mapping[str, str]) -> None:
-    """Set tags, replacing earlier values."""
-    keys = ensure_keys(tx, tags)
-    tx.run_many(
-        "INSERT INTO run_tag (run_pk, key_pk, value) VALUES (:run, :key, :value) "
-        "ON CONFLICT (run_pk, key_pk) DO UPDATE SET value = excluded.value",
-        [{"run": run_pk, "key": keys[name], "value": value} for name, value in tags.items()],
-    )
-
-
-def append_metrics(
-    tx: Writer, *, run_pk: int, experiment_pk: int, points: Iterable[MetricPoint]
-) -> None:
-    """Append points to their metrics' histories and bring the newest value of each up to date."""
-    points = list(points)
-    keys = ensure_keys(tx, (point.key for point in points))
-    counts = dict(
-        tx.rows(
-            tuple[int, int],
-            "SELECT key_pk, points FROM run_metric_latest WHERE run_pk = :run",
-            run=run_pk,
-        )
-    )
-    rows: list[dict[str, str | int | float | bytes | None]] = []
-    for point in points:
-        key = keys[point.key]
-        rows.append(
-            {
-                "run": run_pk,
-                "key": key,
-                "n": counts.get(key, 0),
-                "step": point.step,
-                "time": point.time_us,
-                "value": point.value,
-            }
-        )
-        counts[key] = counts.get(key, 0) + 1
-    tx.run_many(
-        "INSERT INTO run_metric (run_pk, key_pk, n, step, time_us, value) "
-        "VALUES (:run, :key, :n, :step, :time, :value)",
-        rows,
-    )
-    tx.run_many(
-        """
-        INSERT INTO run_metric_latest (run_pk, key_pk, experiment_pk, points, step, time_us, value)
-        VALUES (:run, :key, :experiment, :n + 1, :step, :time, :value)
-        ON CONFLICT (run_pk, key_pk) DO UPDATE SET points = excluded.points,
-            step = CASE WHEN excluded.step >= run_metric_latest.step
-                THEN excluded.step ELSE run_metric_latest.step END,
-            time_us = CASE WHEN excluded.step >= run_metric_latest.step
-                THEN excluded.time_us ELSE run_metric_latest.time_us END,
-            value = CASE WHEN excluded.step >= run_metric_latest.step
-                THEN excluded.value ELSE run_metric_latest.value END
-        """,
-        [row | {"experiment": experiment_pk} for row in rows],
     )
 
 
@@ -357,30 +303,6 @@ def upsert_links(tx: Writer, *, run_pk: int, links: Iterable[RunLink]) -> None:
     )
 
 
-def read_params(tx: Reader, *, run_pks: list[int]) -> dict[int, dict[str, str]]:
-    """Return the parameters of each run."""
-    return _by_run(tx, "run_param", run_pks)
-
-
-def read_tags(tx: Reader, *, run_pks: list[int]) -> dict[int, dict[str, str]]:
-    """Return the tags of each run."""
-    return _by_run(tx, "run_tag", run_pks)
-
-
-def read_metrics(tx: Reader, *, run_pks: list[int]) -> dict[int, dict[str, float | None]]:
-    """Return the newest value of each metric of each run."""
-    fragment, params = in_list("run", run_pks)
-    found: dict[int, dict[str, float | None]] = {}
-    for run_pk, name, value in tx.rows(
-        tuple[int, str, float | None],
-        "SELECT m.run_pk, k.name, m.value FROM run_metric_latest m "
-        f"JOIN telemetry_key k ON k.pk = m.key_pk WHERE m.run_pk IN {fragment} ORDER BY k.name",
-        **params,
-    ):
-        found.setdefault(run_pk, {})[name] = value
-    return found
-
-
 def read_links(tx: Reader, *, run_pks: list[int]) -> dict[int, list[RunLink]]:
     """Return what each run read and made, inputs first."""
     fragment, params = in_list("run", run_pks)
@@ -398,56 +320,38 @@ def read_links(tx: Reader, *, run_pks: list[int]) -> dict[int, list[RunLink]]:
     return found
 
 
-def read_history(tx: Reader, *, run_pk: int, key: str | None = None) -> list[StoredPoint]:
-    """Return the points of one metric, or of all, in the order they were logged."""
-    return tx.rows(
-        StoredPoint,
-        "SELECT k.name AS key, m.n, m.step, m.time_us, m.value FROM run_metric m "
-        "JOIN telemetry_key k ON k.pk = m.key_pk WHERE m.run_pk = :run "
-        + ("" if key is None else "AND k.name = :key ")
-        + "ORDER BY k.name, m.n",
-        run=run_pk,
-        **({} if key is None else {"key": key}),
-    )
-
-
-def _by_run(tx: Reader, table: str, run_pks: list[int]) -> dict[int, dict[str, str]]:
-    fragment, params = in_list("run", run_pks)
-    found: dict[int, dict[str, str]] = {}
-    for run_pk, name, value in tx.rows(
-        tuple[int, str, str],
-        f"SELECT t.run_pk, k.name, t.value FROM {table} t JOIN telemetry_key k ON k.pk = t.key_pk "
-        f"WHERE t.run_pk IN {fragment} ORDER BY k.name",
-        **params,
-    ):
-        found.setdefault(run_pk, {})[name] = value
-    return found
-
-
 def to_run(
     row: RunRow,
     *,
     params: dict[str, str],
     tags: dict[str, str],
-    metrics: dict[str, float | None],
+    points: list[MetricPoint],
     links: list[RunLink],
+    datasets: list[LoggedDataset],
+    models: list[ModelUse],
+    with_points: bool,
 ) -> Run:
     """Return the record of a run from its row and what was logged to it."""
-    fields = {name: getattr(row, name) for name in row.__struct_fields__ if name in _COPIED}
+    fields = {name: getattr(row, name) for name in _COPIED}
     error = None if row.error_json is None else msgspec.json.decode(row.error_json, type=Problem)
-    return msgspec.convert(
-        fields
-        | {
-            "source": row.source(),
-            "error": error,
-            "params": params,
-            "tags": tags,
-            "metrics": metrics,
-            "links": links,
-        },
-        Run,
-        from_attributes=True,
+    return Run(
+        **fields,
+        source=row.source(),
+        error=error,
+        params=params,
+        tags=tags,
+        metrics={point.key: point.value for point in points},
+        links=links,
+        user=row.user_name,
+        scheduled=bool(row.scheduled),
+        points=points if with_points else [],
+        datasets=datasets,
+        models=models,
     )
 
 
-_COPIED = frozenset(Run.__struct_fields__)
+_COPIED = tuple(
+    name
+    for name in Run.__struct_fields__
+    if name in RunRow.__struct_fields__ and name != "scheduled"
+)

@@ -1,0 +1,164 @@
+"""Artifacts by path: names for stored bytes, in folders of experiments, runs and models.
+
+    3/0198…7f/artifacts/model/MLmodel     of a run: its experiment's number, its id in hexadecimal
+    3/models/m-0198…7f/artifacts/MLmodel  of a logged model
+
+The names lie in the metadata store and point at digests. No path of anybody's reaches a file
+system: what a name means is looked up, never opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from millwright.artifacts.paths import parse_artifact_path
+from millwright.artifacts.store import ArtifactStore
+from millwright.artifacts.trees import Tree, TreeEntry, encode_manifest, make_tree
+from millwright.core.clock import Clock
+from millwright.core.digest import Digest, parse_digest
+from millwright.core.errors import Invalid, NotFound
+from millwright.core.ids import LoggedModelId, RunId, to_hex
+from millwright.metadata.database import Database
+from millwright.metadata.tables import artifact_files as tables
+from millwright.records.events import Act
+from millwright.records.runs import ArtifactEntry, ArtifactFile, LoggedModel, Run
+
+MAX_FILES_AT_ONCE = 10_000
+
+
+def run_folder(run: Run) -> str:
+    """Return the folder in which a run's artifacts lie."""
+    return folder_of_run(run.experiment_number, run.id)
+
+
+def folder_of_run(experiment: int, run: RunId) -> str:
+    """Return the folder in which the artifacts of a run of that experiment lie."""
+    return f"{experiment}/{to_hex(run)}/artifacts"
+
+
+def model_folder(model: LoggedModel) -> str:
+    """Return the folder in which a logged model's files lie."""
+    return f"{model.experiment}/models/{model_name(model.id)}/artifacts"
+
+
+def model_name(model: LoggedModelId) -> str:
+    """Return a logged model's id as clients of MLflow's spell it."""
+    return f"m-{to_hex(model)}"
+
+
+class Files:
+    """The artifacts by path of all projects of a home."""
+
+    def __init__(self, database: Database, artifacts: ArtifactStore, clock: Clock) -> None:
+        self._database = database
+        self._artifacts = artifacts
+        self._clock = clock
+
+    def put(self, act: Act, files: Sequence[ArtifactFile]) -> None:
+        """Give stored bytes their paths, all or none, in place of what had them.
+
+        Raises Invalid for a path that cannot be, or bytes that have another size, and NotFound
+        for bytes that are not stored.
+        """
+        if len(files) > MAX_FILES_AT_ONCE:
+            raise Invalid(
+                f"{len(files)} files at once are too many",
+                fix=f"send {MAX_FILES_AT_ONCE} at a time",
+            )
+        rows: list[tuple[str, str, Digest, int]] = []
+        for one in files:
+            digest = parse_digest(one.digest)
+            size_bytes = self._artifacts.size(digest)
+            if size_bytes != one.size_bytes:
+                raise Invalid(
+                    f"{one.path!r} is said to have {one.size_bytes} bytes",
+                    why=f"{digest} has {size_bytes}",
+                )
+            rows.append((*split(one.path), digest, size_bytes))
+        with self._database.write() as tx:
+            tables.put_files(tx, project=act.project_key, files=rows, now_us=self._clock.now_us())
+
+    def put_below(self, act: Act, folder: str, files: Sequence[ArtifactFile]) -> None:
+        """Give stored bytes their paths below a folder, all or none."""
+        placed: list[ArtifactFile] = []
+        for one in files:
+            parse_artifact_path(one.path)
+            placed.append(replace(one, path=f"{folder}/{one.path}"))
+        self.put(act, placed)
+
+    def list_below(self, project_key: int, root: str, folder: str) -> list[ArtifactEntry]:
+        """Return what lies in a folder below `root`, by paths below it too."""
+        if folder:
+            parse_artifact_path(folder)
+        entries = self.list(project_key, f"{root}/{folder}" if folder else root)
+        return [replace(entry, path=entry.path[len(root) + 1 :]) for entry in entries]
+
+    def find(self, project_key: int, path: str) -> ArtifactFile | None:
+        """Return the file at a path, or None."""
+        folder, name = split(path)
+        with self._database.read() as tx:
+            row = tables.find_file(tx, project=project_key, folder=folder, name=name)
+        if row is None:
+            return None
+        return ArtifactFile(path=path, digest=row.digest, size_bytes=row.size_bytes)
+
+    def get(self, project_key: int, path: str) -> ArtifactFile:
+        """Return the file at a path; raises NotFound."""
+        found = self.find(project_key, path)
+        if found is None:
+            raise NotFound(f"no artifact {path!r} in this project")
+        return found
+
+    def list(self, project_key: int, folder: str) -> list[ArtifactEntry]:
+        """Return what lies in a folder ('' is the top), folders and files by name.
+
+        A folder that is not there holds nothing.
+        """
+        if folder:
+            parse_artifact_path(folder)
+        with self._database.read() as tx:
+            files = tables.list_files(tx, project=project_key, folder=folder)
+            folders = tables.list_folders(tx, project=project_key, folder=folder)
+        prefix = f"{folder}/" if folder else ""
+        entries = [ArtifactEntry(path=prefix + name) for name in folders]
+        entries += [
+            ArtifactEntry(path=prefix + row.name, digest=row.digest, size_bytes=row.size_bytes)
+            for row in files
+        ]
+        return sorted(entries, key=lambda entry: entry.path)
+
+    def tree(self, project_key: int, folder: str) -> Tree:
+        """Store and return the tree of all files below a folder; NotFound when there are none."""
+        parse_artifact_path(folder)
+        with self._database.read() as tx:
+            rows = tables.list_below(tx, project=project_key, folder=folder)
+        if not rows:
+            raise NotFound(f"no artifacts lie in {folder!r}")
+        tree = make_tree(
+            TreeEntry(
+                parse_artifact_path(f"{place}/{row.name}"[len(folder) + 1 :]),
+                row.digest,
+                row.size_bytes,
+            )
+            for place, row in rows
+        )
+        self._artifacts.put_bytes(encode_manifest(tree.entries))
+        return tree
+
+    def delete(self, act: Act, path: str) -> int:
+        """Take the name of a file, or of all files in a folder, away; return how many.
+
+        The bytes stay until nothing points at them any more.
+        """
+        folder, name = split(path)
+        with self._database.write() as tx:
+            removed = tables.delete_file(tx, project=act.project_key, folder=folder, name=name)
+            return removed or tables.delete_below(tx, project=act.project_key, folder=path)
+
+
+def split(path: str) -> tuple[str, str]:
+    """Return the folder and the name of a path; raises Invalid for one that cannot be."""
+    folder, _, name = parse_artifact_path(path).rpartition("/")
+    return folder, name

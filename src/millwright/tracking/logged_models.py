@@ -1,0 +1,284 @@
+"""Logged models: what a run made, kept with its files whether or not the registry names it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from millwright.core.clock import Clock
+from millwright.core.errors import Invalid, NotFound
+from millwright.core.ids import LoggedModelId, RunId, new_id, parse_id
+from millwright.core.refs import check_title
+from millwright.metadata.database import Database, Reader
+from millwright.metadata.dialects import Value, in_list
+from millwright.metadata.filters import Vocabulary, parse_filter, parse_order
+from millwright.metadata.paging import read_token, write_token
+from millwright.metadata.tables import finding
+from millwright.metadata.tables import inputs as input_tables
+from millwright.metadata.tables import logged_models as tables
+from millwright.metadata.tables.finding import Scope, Spelled
+from millwright.records.events import Act
+from millwright.records.runs import (
+    LoggedModel,
+    LoggedModelMetric,
+    LoggedModelStatus,
+    ModelUse,
+)
+from millwright.tracking.experiments import find_experiment
+from millwright.tracking.handles import find_handle
+from millwright.tracking.telemetry import check_texts
+
+MAX_PAGE = 1000
+
+VOCABULARY = Vocabulary(
+    entities={
+        "metrics": "metric",
+        "metric": "metric",
+        "params": "param",
+        "param": "param",
+        "tags": "tag",
+        "tag": "tag",
+        "attributes": "attribute",
+        "attribute": "attribute",
+    },
+    numbers=frozenset({"created", "changed"}),
+    texts=frozenset({"id", "name", "type", "status", "run"}),
+    aliases={
+        "model_id": "id",
+        "model_type": "type",
+        "source_run_id": "run",
+        "creation_time": "created",
+        "creation_timestamp": "created",
+        "creation_timestamp_ms": "created",
+        "last_updated_timestamp": "changed",
+        "last_updated_timestamp_ms": "changed",
+    },
+)
+ATTRIBUTES: Mapping[str, Spelled] = MappingProxyType(
+    {
+        "id": Spelled("m.id"),
+        "name": Spelled("m.name"),
+        "type": Spelled("m.type"),
+        "status": Spelled("upper(m.status)"),
+        "run": Spelled("(SELECT r.id FROM run r WHERE r.pk = m.run_pk)", nullable=True),
+        "created": Spelled("m.created_us / 1000", is_number=True),
+        "changed": Spelled("m.changed_us / 1000", is_number=True),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModels:
+    """One page of a search, and the token by which to read on."""
+
+    models: list[LoggedModel]
+    next_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetName:
+    """Data that a metric is to have been measured on."""
+
+    name: str
+    digest: str | None = None
+
+
+class LoggedModels:
+    """The logged models of all projects of a home."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(
+        self,
+        act: Act,
+        *,
+        experiment: str,
+        name: str,
+        run: RunId | None = None,
+        type_: str = "",
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> LoggedModel:
+        """Make a model that is yet to be filled; raises NotFound and Invalid."""
+        check_title(name, "logged model")
+        check_texts("parameter", params or {})
+        check_texts("tag", tags or {})
+        model = LoggedModelId(new_id("lgm"))
+        with self._database.write() as tx:
+            row = find_experiment(tx, act.project_key, experiment)
+            pk = tables.insert_model(
+                tx,
+                model_id=model,
+                project=act.project_key,
+                experiment_pk=row.pk,
+                run_pk=None if run is None else find_handle(tx, act.project_key, run).pk,
+                name=name,
+                type_=type_,
+                actor=act.actor,
+                now_us=self._clock.now_us(),
+            )
+            tables.upsert_texts(tx, "logged_model_param", pk=pk, texts=params or {})
+            tables.upsert_texts(tx, "logged_model_tag", pk=pk, texts=tags or {})
+            return self._read(tx, act.project_key, model)
+
+    def get(self, project_key: int, model: str, *, deleted: bool = False) -> LoggedModel:
+        """Return a model; raises NotFound, also for a deleted one unless these are asked for."""
+        with self._database.read() as tx:
+            found = self._read(tx, project_key, model)
+        if found.deleted_us is not None and not deleted:
+            raise _no_model(model)
+        return found
+
+    def finish(self, act: Act, model: str, status: LoggedModelStatus) -> LoggedModel:
+        """Say that a model is ready, or that it failed."""
+        with self._database.write() as tx:
+            row = self._row(tx, act.project_key, model)
+            tables.set_status(tx, pk=row.pk, status=status, now_us=self._clock.now_us())
+            return self._read(tx, act.project_key, model)
+
+    def log_params(self, act: Act, model: str, params: Mapping[str, str]) -> None:
+        """Record parameters of a model."""
+        check_texts("parameter", params)
+        with self._database.write() as tx:
+            pk = self._row(tx, act.project_key, model).pk
+            tables.upsert_texts(tx, "logged_model_param", pk=pk, texts=params)
+
+    def set_tags(self, act: Act, model: str, tags: Mapping[str, str]) -> LoggedModel:
+        """Set tags, replacing earlier values."""
+        check_texts("tag", tags)
+        with self._database.write() as tx:
+            pk = self._row(tx, act.project_key, model).pk
+            tables.upsert_texts(tx, "logged_model_tag", pk=pk, texts=tags)
+            return self._read(tx, act.project_key, model)
+
+    def delete_tag(self, act: Act, model: str, key: str) -> None:
+        """Remove a tag; raises NotFound when there is none."""
+        with self._database.write() as tx:
+            if not tables.delete_tag(tx, pk=self._row(tx, act.project_key, model).pk, key=key):
+                raise NotFound(f"logged model {model} has no tag {key!r}")
+
+    def log_metrics(self, act: Act, model: str, metrics: Sequence[LoggedModelMetric]) -> None:
+        """Record what runs measured of a model; the same measurement again replaces it."""
+        with self._database.write() as tx:
+            pk = self._row(tx, act.project_key, model).pk
+            rows: list[tables.MetricRow] = []
+            for one in metrics:
+                value = math.nan if one.value is None else float(one.value)
+                rows.append(
+                    tables.MetricRow(
+                        model_pk=pk,
+                        key=one.key,
+                        run_pk=find_handle(tx, act.project_key, one.run).pk,
+                        time_us=one.time_us,
+                        step=one.step,
+                        value=0.0 if math.isnan(value) else value,
+                        nan=int(math.isnan(value)),
+                        dataset_name=one.dataset_name,
+                        dataset_digest=one.dataset_digest,
+                    )
+                )
+            tables.upsert_metrics(tx, rows)
+
+    def log_uses(self, act: Act, run: RunId, uses: Sequence[ModelUse]) -> None:
+        """Record which models a run read or made."""
+        with self._database.write() as tx:
+            handle = find_handle(tx, act.project_key, run)
+            input_tables.upsert_uses(
+                tx,
+                run_pk=handle.pk,
+                uses=[
+                    (use.way, self._row(tx, act.project_key, use.model).pk, use.step)
+                    for use in uses
+                ],
+            )
+
+    def delete(self, act: Act, model: str) -> None:
+        """Put a model away."""
+        with self._database.write() as tx:
+            row = self._row(tx, act.project_key, model)
+            now_us = self._clock.now_us()
+            tables.set_deleted(tx, pk=row.pk, deleted_us=now_us, now_us=now_us)
+
+    def search(
+        self,
+        project_key: int,
+        *,
+        experiments: Sequence[str],
+        filter_: str = "",
+        order: Sequence[str] = (),
+        datasets: Sequence[DatasetName] = (),
+        limit: int = 100,
+        token: str | None = None,
+    ) -> FoundModels:
+        """Return models of these experiments that are not deleted, newest first where unordered.
+
+        Comparisons of metrics are held against values measured on `datasets` where these are
+        given. Raises FilterError and Invalid.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise Invalid(f"a page holds 1 to {MAX_PAGE} models, not {limit}")
+        clauses = parse_filter(filter_, VOCABULARY)
+        orders = parse_order(order, VOCABULARY)
+        with self._database.read() as tx:
+            rows = [find_experiment(tx, project_key, ref) for ref in experiments]
+            scope = _scope(project_key, [row.pk for row in rows], datasets)
+            after = None if token is None else read_token(token)
+            pks, cursor = finding.find(tx, scope, clauses, orders, limit=limit, after=after)
+            models = tables.to_models(tx, tables.list_by_key(tx, pks=pks))
+        return FoundModels(models, None if cursor is None else write_token(cursor))
+
+    def _row(self, tx: Reader, project_key: int, model: str) -> tables.ModelRow:
+        row = self._any(tx, project_key, model)
+        if row.deleted_us is not None:
+            raise _no_model(model)
+        return row
+
+    def _any(self, tx: Reader, project_key: int, model: str) -> tables.ModelRow:
+        row = tables.find_model(tx, project=project_key, model_id=parse_id(model, "lgm"))
+        if row is None:
+            raise _no_model(model)
+        return row
+
+    def _read(self, tx: Reader, project_key: int, model: str) -> LoggedModel:
+        return tables.to_models(tx, [self._any(tx, project_key, model)])[0]
+
+
+def _no_model(model: str) -> NotFound:
+    return NotFound(f"no logged model {model!r} in this project")
+
+
+def _scope(project_key: int, experiments: list[int], datasets: Sequence[DatasetName]) -> Scope:
+    conditions = ["m.project_id = :project", "m.deleted_us IS NULL"]
+    given: dict[str, Value] = {"project": project_key}
+    if experiments:
+        fragment, more = in_list("experiment", experiments)
+        conditions.append(f"m.experiment_pk IN {fragment}")
+        given |= more
+    measured = "FROM logged_model_metric c WHERE c.model_pk = m.pk AND c.key = :key"
+    on: list[str] = []
+    for number, dataset in enumerate(datasets):
+        given[f"name_{number}"] = dataset.name
+        one = f"c.dataset_name = :name_{number}"
+        if dataset.digest is not None:
+            given[f"digest_{number}"] = dataset.digest
+            one += f" AND c.dataset_digest = :digest_{number}"
+        on.append(f"({one})")
+    if on:
+        measured += f" AND ({' OR '.join(on)})"
+    return Scope(
+        tables="logged_model m",
+        alias="m",
+        conditions=conditions,
+        given=given,
+        attributes=ATTRIBUTES,
+        children={
+            "metric": measured,
+            "param": "FROM logged_model_param c WHERE c.model_pk = m.pk AND c.key = :key",
+            "tag": "FROM logged_model_tag c WHERE c.model_pk = m.pk AND c.key = :key",
+        },
+        last=(("m.created_us", True), ("m.id", False)),
+    )

@@ -1,0 +1,360 @@
+"""The embedded door's services of tracking: experiments, runs, their artifacts and models."""
+
+from __future__ import annotations
+
+from millwright.core.digest import Digest
+from millwright.core.ids import LoggedModelId, RunId
+from millwright.doors.logged_models import DatasetRef, FoundModels
+from millwright.doors.runs import FoundRuns, HistoryPage, RunPage
+from millwright.metadata.paging import read_token, write_token
+from millwright.records.pipelines import PipelineRun
+from millwright.records.runs import (
+    ArtifactEntry,
+    ArtifactFile,
+    Curve,
+    Experiment,
+    Lifecycle,
+    LoggedDataset,
+    LoggedModel,
+    LoggedModelMetric,
+    LoggedModelStatus,
+    MetricPoint,
+    ModelUse,
+    Problem,
+    Run,
+    RunKind,
+    RunLink,
+    RunSource,
+    RunStatus,
+)
+from millwright.tracking.files import run_folder
+from millwright.tracking.logged_models import DatasetName
+from millwright.tracking.metrics import parse_place
+from millwright.tracking.search import Wanted
+from millwright.workspace.services import Service
+
+
+class Runs(Service):
+    """Fills `doors.runs.Runs`."""
+
+    def start(
+        self,
+        *,
+        name: str,
+        source: RunSource,
+        kind: RunKind = "script",
+        experiment: str = "Default",
+        parent: RunId | None = None,
+        reason: str = "",
+        id: RunId | None = None,
+        start_us: int | None = None,
+        user: str = "",
+        tags: dict[str, str] | None = None,
+    ) -> Run:
+        run = self.home.runs.start(
+            self.session.act(reason),
+            name=name,
+            source=source,
+            kind=kind,
+            experiment=experiment,
+            parent=parent,
+            id=id,
+            start_us=start_us,
+            user=user,
+            tags=tags,
+        )
+        return self.home.runs.get(self.session.key, run)
+
+    def log_batch(
+        self,
+        *,
+        run: RunId,
+        points: list[MetricPoint] | None = None,
+        params: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        self.home.runs.logs.log_batch(
+            self.session.act(), run, points=points or (), params=params, tags=tags
+        )
+
+    def amend(
+        self,
+        *,
+        run: RunId,
+        points: list[MetricPoint] | None = None,
+        params: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        self.home.runs.logs.amend(
+            self.session.act(), run, points=points or (), params=params, tags=tags
+        )
+
+    def log_params(self, *, run: RunId, params: dict[str, str]) -> None:
+        self.home.runs.log_params(self.session.act(), run, params)
+
+    def log_metrics(self, *, run: RunId, points: list[MetricPoint]) -> None:
+        self.home.runs.log_metrics(self.session.act(), run, points)
+
+    def set_tags(self, *, run: RunId, tags: dict[str, str]) -> None:
+        self.home.runs.set_tags(self.session.act(), run, tags)
+
+    def delete_tag(self, *, run: RunId, key: str) -> None:
+        self.home.runs.logs.delete_tag(self.session.act(), run, key)
+
+    def log_links(self, *, run: RunId, links: list[RunLink]) -> None:
+        self.home.runs.log_links(self.session.act(), run, links)
+
+    def log_datasets(self, *, run: RunId, datasets: list[LoggedDataset]) -> None:
+        self.home.runs.logs.log_datasets(self.session.act(), run, datasets)
+
+    def log_artifacts(self, *, run: RunId, files: list[ArtifactFile]) -> None:
+        folder = run_folder(self.home.runs.get(self.session.key, run))
+        self.home.files.put_below(self.session.act(), folder, files)
+
+    def artifacts(self, *, ref: str, folder: str = "") -> list[ArtifactEntry]:
+        root = run_folder(self.home.runs.get(self.session.key, ref))
+        return self.home.files.list_below(self.session.key, root, folder)
+
+    def finish(
+        self,
+        *,
+        run: RunId,
+        status: RunStatus = "finished",
+        error: Problem | None = None,
+        log_digest: Digest | None = None,
+        end_us: int | None = None,
+    ) -> Run:
+        self.home.runs.finish(
+            self.session.act(),
+            run,
+            status=status,
+            error=error,
+            log_digest=log_digest,
+            end_us=end_us,
+        )
+        return self.home.runs.get(self.session.key, run)
+
+    def resume(self, *, run: RunId) -> Run:
+        self.home.runs.resume(self.session.act(), run)
+        return self.home.runs.get(self.session.key, run)
+
+    def schedule(self, *, run: RunId) -> None:
+        self.home.runs.schedule(self.session.act(), run)
+
+    def rename(self, *, run: RunId, name: str) -> None:
+        self.home.runs.rename(self.session.act(), run, name)
+
+    def delete(self, *, run: RunId, reason: str = "") -> None:
+        self.home.runs.delete(self.session.act(reason), run)
+
+    def restore(self, *, run: RunId, reason: str = "") -> None:
+        self.home.runs.restore(self.session.act(reason), run)
+
+    def show(self, *, ref: str) -> Run:
+        return self.home.runs.get(self.session.key, ref, with_points=True)
+
+    def page(
+        self,
+        *,
+        experiment: str | None = None,
+        pipeline: str | None = None,
+        kind: RunKind | None = None,
+        parent: RunId | None = None,
+        before: RunId | None = None,
+        limit: int = 100,
+    ) -> RunPage:
+        found = self.home.runs.list_page(
+            self.session.key,
+            experiment=experiment,
+            pipeline=pipeline,
+            kind=kind,
+            parent=parent,
+            before=before,
+            limit=limit,
+        )
+        return RunPage(runs=found.runs, next_before=found.next_before)
+
+    def search(
+        self,
+        *,
+        filter: str = "",
+        order: list[str] | None = None,
+        experiments: list[str] | None = None,
+        lifecycle: Lifecycle = "active",
+        parent: RunId | None = None,
+        kinds: list[RunKind] | None = None,
+        fields: list[str] | None = None,
+        with_points: bool = False,
+        limit: int = 100,
+        token: str | None = None,
+    ) -> FoundRuns:
+        wanted = Wanted(
+            experiments=experiments or (),
+            filter=filter,
+            order=order or (),
+            lifecycle=lifecycle,
+            parent=parent,
+            kinds=kinds or (),
+            fields=fields,
+            with_points=with_points,
+        )
+        found = self.home.searches.find(self.session.key, wanted, limit=limit, token=token)
+        return FoundRuns(runs=found.runs, next_token=found.next_token)
+
+    def count(
+        self,
+        *,
+        filter: str = "",
+        experiments: list[str] | None = None,
+        lifecycle: Lifecycle = "active",
+    ) -> int:
+        wanted = Wanted(experiments=experiments or (), filter=filter, lifecycle=lifecycle)
+        return self.home.searches.count(self.session.key, wanted)
+
+    def history(self, *, ref: str, key: str) -> list[MetricPoint]:
+        return self.home.runs.metrics.history(self.session.key, ref, key)
+
+    def history_page(
+        self, *, ref: str, key: str, limit: int = 10_000, token: str | None = None
+    ) -> HistoryPage:
+        found = self.home.runs.metrics.page(
+            self.session.key,
+            ref,
+            key,
+            limit=limit,
+            after=None if token is None else parse_place(read_token(token)),
+        )
+        place = found.next_place
+        token = None if place is None else write_token(list(place))
+        return HistoryPage(points=found.points, next_token=token)
+
+    def curves(self, *, runs: list[str], keys: list[str], limit: int = 1000) -> list[Curve]:
+        return self.home.runs.metrics.curves(self.session.key, runs, keys, limit=limit)
+
+    def steps(self, *, ref: str) -> PipelineRun:
+        run = self.home.runs.get(self.session.key, ref)
+        return self.home.pipeline_run(self.session.key, run.id)
+
+
+class Experiments(Service):
+    """Fills `doors.experiments.Experiments`."""
+
+    def create(
+        self,
+        *,
+        name: str,
+        tags: dict[str, str] | None = None,
+        location: str | None = None,
+        reason: str = "",
+    ) -> Experiment:
+        act = self.session.act(reason)
+        return self.home.runs.experiments.create(act, name, tags=tags, location=location)
+
+    def list_all(self, *, deleted: bool = False) -> list[Experiment]:
+        found = self.home.runs.experiments.list_all(self.session.key)
+        return [one for one in found if (one.deleted_us is not None) == deleted]
+
+    def show(self, *, ref: str) -> Experiment:
+        return self.home.runs.experiments.get(self.session.key, ref)
+
+    def rename(self, *, ref: str, name: str, reason: str = "") -> Experiment:
+        self.home.runs.experiments.rename(self.session.act(reason), ref, name)
+        return self.home.runs.experiments.get(self.session.key, name)
+
+    def delete(self, *, ref: str, reason: str = "") -> None:
+        self.home.runs.experiments.delete(self.session.act(reason), ref)
+
+    def restore(self, *, ref: str, reason: str = "") -> Experiment:
+        self.home.runs.experiments.restore(self.session.act(reason), ref)
+        return self.home.runs.experiments.get(self.session.key, ref)
+
+    def set_tags(self, *, ref: str, tags: dict[str, str]) -> None:
+        self.home.runs.experiments.set_tags(self.session.act(), ref, tags)
+
+    def delete_tag(self, *, ref: str, key: str) -> None:
+        self.home.runs.experiments.delete_tag(self.session.act(), ref, key)
+
+
+class Files(Service):
+    """Fills `doors.files.Files`."""
+
+    def put(self, *, files: list[ArtifactFile]) -> None:
+        self.home.files.put(self.session.act(), files)
+
+    def show(self, *, path: str) -> ArtifactFile:
+        return self.home.files.get(self.session.key, path)
+
+    def list_folder(self, *, folder: str = "") -> list[ArtifactEntry]:
+        return self.home.files.list(self.session.key, folder)
+
+    def delete(self, *, path: str) -> int:
+        return self.home.files.delete(self.session.act(), path)
+
+
+class LoggedModels(Service):
+    """Fills `doors.logged_models.LoggedModels`."""
+
+    def create(
+        self,
+        *,
+        experiment: str,
+        name: str,
+        run: RunId | None = None,
+        type: str = "",
+        params: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> LoggedModel:
+        return self.home.logged_models.create(
+            self.session.act(),
+            experiment=experiment,
+            name=name,
+            run=run,
+            type_=type,
+            params=params,
+            tags=tags,
+        )
+
+    def show(self, *, id: LoggedModelId, deleted: bool = False) -> LoggedModel:
+        return self.home.logged_models.get(self.session.key, id, deleted=deleted)
+
+    def finish(self, *, id: LoggedModelId, status: LoggedModelStatus) -> LoggedModel:
+        return self.home.logged_models.finish(self.session.act(), id, status)
+
+    def log_params(self, *, id: LoggedModelId, params: dict[str, str]) -> None:
+        self.home.logged_models.log_params(self.session.act(), id, params)
+
+    def log_metrics(self, *, id: LoggedModelId, metrics: list[LoggedModelMetric]) -> None:
+        self.home.logged_models.log_metrics(self.session.act(), id, metrics)
+
+    def set_tags(self, *, id: LoggedModelId, tags: dict[str, str]) -> LoggedModel:
+        return self.home.logged_models.set_tags(self.session.act(), id, tags)
+
+    def delete_tag(self, *, id: LoggedModelId, key: str) -> None:
+        self.home.logged_models.delete_tag(self.session.act(), id, key)
+
+    def delete(self, *, id: LoggedModelId) -> None:
+        self.home.logged_models.delete(self.session.act(), id)
+
+    def log_uses(self, *, run: RunId, uses: list[ModelUse]) -> None:
+        self.home.logged_models.log_uses(self.session.act(), run, uses)
+
+    def search(
+        self,
+        *,
+        experiments: list[str] | None = None,
+        filter: str = "",
+        order: list[str] | None = None,
+        datasets: list[DatasetRef] | None = None,
+        limit: int = 100,
+        token: str | None = None,
+    ) -> FoundModels:
+        found = self.home.logged_models.search(
+            self.session.key,
+            experiments=experiments or (),
+            filter_=filter,
+            order=order or (),
+            datasets=[DatasetName(one.name, one.digest) for one in datasets or ()],
+            limit=limit,
+            token=token,
+        )
+        return FoundModels(models=found.models, next_token=found.next_token)
