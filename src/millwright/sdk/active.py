@@ -293,13 +293,14 @@ class ActiveRun:
         waiting = sender.stop(last)
         if self._on_end is not None:
             self._on_end(self)
+        backlog = sender.backlog
         if waiting:
             sys.stderr.write(
                 f"run {self.id} is not delivered whole: {sender.reason or 'time ran out'}\n"
-                f"The rest waits in {sender.place} and is sent by the next run that is started.\n"
+                f"The rest waits in {backlog.spool.path}; the next run that is started sends it.\n"
             )
-        if sender.lost:
-            message = f"run {self.id} lost {sender.lost} values: {sender.reason}"
+        if backlog.lost:
+            message = f"run {self.id} lost {backlog.lost} values: {backlog.loss}"
             warnings.warn(message, LoggingWarning, stacklevel=4)
         if sender.refusals:
             first = "; ".join(map(str, sender.refusals[:3]))

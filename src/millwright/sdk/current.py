@@ -227,7 +227,7 @@ class _Start:
         sender = route.sender(door)
         experiment, params = DEFAULT_EXPERIMENT, dict[str, str]()
         try:
-            if sender.waiting:
+            if sender.backlog.waiting:
                 sender.submit(Resumed())
             elif _tell_first(sender, Resumed(), why):
                 found = sender.door().runs.show(ref=run)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from millwright.core.clock import Clock
 from millwright.core.errors import Failed, MillwrightError
+from millwright.sdk.backlog import Backlog
 from millwright.sdk.batching import Mark, Point, Queue, settle, take
-from millwright.sdk.items import Batch, Item, Refusal, deliver, deliver_parts, is_away
+from millwright.sdk.items import Item, Refusal, deliver, deliver_parts, is_away
 from millwright.sdk.spool import Spool
 
 if TYPE_CHECKING:
@@ -55,11 +56,10 @@ class Sender:
         self.run = spool.header.run
         self.reason = ""
         self.refusals: list[Refusal] = []
-        self.lost = 0
         self._open_door = open_door
         self._door = door
         self._door_lock = threading.Lock()
-        self._spool = spool
+        self._backlog = Backlog(spool, max_held=max_queued)
         self._clock = clock
         self._linger_s = linger_s
         self._max_queued = max_queued
@@ -86,19 +86,14 @@ class Sender:
         return self._away
 
     @property
-    def waiting(self) -> int:
-        """How many items wait in the spool."""
-        return self._spool.waiting
-
-    @property
-    def place(self) -> Path:
-        """The file of the spool."""
-        return self._spool.path
+    def backlog(self) -> Backlog:
+        """What waits, and what was lost."""
+        return self._backlog
 
     @property
     def folder(self) -> Path:
         """Where objects wait for the artifact store."""
-        return self._spool.objects
+        return self._backlog.objects
 
     def door(self) -> Door:
         """Return the door, opened; raises what opening it raises."""
@@ -152,7 +147,7 @@ class Sender:
 
     def forget(self) -> None:
         """In a child that was forked: let go of the parent's file, and leave all to the parent."""
-        self._spool.close()
+        self._backlog.spool.close()
 
     def stop(self, last: Item | None = None) -> int:
         """End the thread and let go of the door; what is not delivered, and `last`, is spooled.
@@ -164,7 +159,7 @@ class Sender:
             self._keep_in_flight()
             self._spill()
             if last is not None:
-                self._keep(last)
+                self._backlog.append(last)
             self._give_up_marks()
             thread = self._thread
         self._awake = True
@@ -174,9 +169,7 @@ class Sender:
             # One that hangs in a call to a silent server ends with it, and touches nothing more.
             thread.join(_JOIN_S)
         with self._lock:
-            waiting = self._spool.waiting
-            self._spool.clean()
-            self._spool.close()
+            waiting = self._backlog.close()
         if thread is None or not thread.is_alive():
             self._close_door()
         return waiting
@@ -241,7 +234,7 @@ class Sender:
         with self._lock:
             if self._stopping:
                 return
-            spooling = self._away or self._spool.waiting > 0
+            spooling = self._away or self._backlog.waiting > 0
             if spooling:
                 self._spill()
         if not spooling:
@@ -254,7 +247,7 @@ class Sender:
             with self._lock:
                 if self._stopping:
                     return
-                if self._spool.waiting:
+                if self._backlog.waiting:
                     # More came than memory may hold; all goes by way of the spool now.
                     self._rouse()
                     return
@@ -271,14 +264,14 @@ class Sender:
                     return
                 self._in_flight = None
                 settle(self._marks, delivered=True)
-            self._spool.drop_objects(part)
+            self._backlog.spool.drop_objects(part)
 
     def _send_spool(self) -> None:
         while True:
             with self._lock:
                 if self._stopping:
                     return
-                item = self._spool.head()
+                item = self._backlog.head()
                 if item is None:
                     self._away, self.reason = False, ""
                     settle(self._marks, delivered=True)
@@ -293,13 +286,13 @@ class Sender:
                 if error is not None:
                     self._go_away(error.what)
                     return
-                self._spool.advance(item)
+                self._backlog.advance(item)
                 self._spill()
 
     def _try(self, item: Item) -> MillwrightError | None:
         """Deliver an item; return the error when it must wait. What is refused is noted."""
         try:
-            deliver(self.door(), self.run, item, folder=self._spool.objects)
+            deliver(self.door(), self.run, item, folder=self._backlog.objects)
         except MillwrightError as error:
             hopeless = self._is_hopeless(error)
             if is_away(error) and not hopeless:
@@ -315,7 +308,7 @@ class Sender:
 
     def _try_parts(self, item: Item, *, hopeless: bool) -> MillwrightError | None:
         """Deliver what the door takes of an item that it refused as a whole."""
-        folder = self._spool.objects
+        folder = self._backlog.objects
         try:
             refused = deliver_parts(self.door(), self.run, item, folder=folder, final=hopeless)
         except MillwrightError as error:
@@ -332,20 +325,12 @@ class Sender:
 
     def _spill(self) -> None:
         while (part := take(self._queue, self._spooled_marks)) is not None:
-            self._keep(part)
-
-    def _keep(self, item: Item) -> None:
-        try:
-            self._spool.append(item)
-        except OSError as error:
-            # A full disk is no reason to end a training; the run says at its end what it lost.
-            self.lost += len(item.points) if isinstance(item, Batch) else 1
-            self.reason = f"the spool cannot be written: {error}"
+            self._backlog.append(part)
 
     def _keep_in_flight(self) -> None:
         """Put what is just being sent before all that comes later, in case it fails."""
         if self._in_flight is not None:
-            self._keep(self._in_flight)
+            self._backlog.append(self._in_flight)
             self._in_flight = None
 
     def _go_away(self, reason: str) -> None:
