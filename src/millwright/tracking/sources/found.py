@@ -7,7 +7,7 @@ Nothing here knows where it goes; whoever takes it in writes it down piece by pi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -65,7 +65,7 @@ class FoundRow:
 
     table: str
     """The name of the series, below which it is kept as a file of lines."""
-    row: dict[str, object]
+    row: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
