@@ -290,8 +290,9 @@ def _tell_first(sender: Sender, item: Item, away: str) -> bool:
             raise Unreachable(away)
         deliver(sender.door(), sender.run, item, folder=sender.folder)
     except (Unreachable, TimedOut) as error:
-        sender.set_away(error.what)
+        # In this order it is on disk when the call returns.
         sender.submit(item)
+        sender.set_away(error.what)
         sys.stderr.write(
             f"{error.what}: run {sender.run} is kept on this machine, and sent when that changes\n"
         )

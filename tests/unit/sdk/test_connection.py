@@ -7,7 +7,7 @@ import pytest
 from millwright.client.services import Client
 from millwright.core.errors import NotFound
 from millwright.records.runs import RunSource
-from millwright.sdk.connection import open_door, record_source
+from millwright.sdk.connection import find_notebook, open_door, record_source
 from millwright.workspace.config import Config, load_config
 from millwright.workspace.open import Workspace
 
@@ -31,10 +31,31 @@ def test_a_home_is_made_only_when_asked_for(tmp_path: Path) -> None:
     open_door(nowhere).close()
 
 
-def test_both_doors_store_the_same_source(embedded: Config, address: str, project: Path) -> None:
+def test_both_doors_are_told_the_same_source(
+    embedded: Config, address: str, project: Path, tmp_path: Path
+) -> None:
     found: list[RunSource] = []
+    staged: list[int] = []
     for config in (embedded, load_config(environment={}, folder=project, url=address)):
         door = open_door(config)
-        found.append(record_source(config, door))
+        source, objects = record_source(config, door, tmp_path / "objects")
+        found.append(source)
+        staged.append(len(objects))
         door.close()
     assert found[0] == found[1]
+    # The home takes it at once; what a server is to be sent waits.
+    assert staged[0] == 0
+    assert staged[1] == len(list((tmp_path / "objects").iterdir())) > 0
+
+
+def test_a_home_that_is_away_gets_its_source_later(embedded: Config, tmp_path: Path) -> None:
+    source, objects = record_source(embedded, None, tmp_path / "objects")
+    assert source.code_digest is not None
+    assert objects
+
+
+def test_the_notebook_is_what_jupyter_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    assert find_notebook() is None
+    monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/train.ipynb")
+    assert find_notebook() == "/somewhere/train.ipynb"

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import contextvars
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from fixtures.away import FakeHome
+from fixtures.example_host import running
+from fixtures.serving import wait_until
+from millwright.core.clock import SystemClock
+from millwright.core.errors import Unreachable
+from millwright.doors.door import Door
+from millwright.sdk.active import ActiveRun
+from millwright.sdk.current import Options, attach_run, start_in
+from millwright.sdk.route import spool_folder
+from millwright.sdk.syncing import spools_in, sync_spool
+from millwright.server.host import Host
+from millwright.server.process import make_server
+from millwright.workspace.config import Config, load_config
+from millwright.workspace.open import Home
+
+pytestmark = pytest.mark.sockets
+
+QUIET = Options(console=False, system=False)
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No door opens in this test, until `come_back` is called."""
+
+    def open_door(config: Config, *, create: bool = False) -> Door:
+        raise Unreachable("no server answers")
+
+    for module in ("current", "route", "syncing"):
+        monkeypatch.setattr(f"millwright.sdk.{module}.open_door", open_door)
+
+
+def offline_run(config: Config, project: Path) -> ActiveRun:
+    with start_in(config, "night", experiment="churn", params={"depth": 3}, options=QUIET) as run:
+        for step in range(3):
+            run.log_metric("auc", step / 4, step=step)
+        run.log_metric("worst", float("-inf"))
+        run.set_tags({"who": "ada"})
+        run.log_artifact(project / "train.py", name="code/script.py")
+        run.log_dataset({"a": [1, 2], "b": ["x", None]}, name="rows")
+    return run
+
+
+def test_a_run_made_offline_arrives_whole(
+    config: Config, door: Door, project: Path, away: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = offline_run(config, project)
+    assert sync_spool(config).waiting[run.id] == "no server answers"
+    monkeypatch.undo()
+    report = sync_spool(config)
+    assert run.id in report.delivered
+    assert (report.waiting, report.refusals) == ({}, [])
+    shown = door.runs.show(ref=run.id)
+    assert (shown.name, shown.experiment, shown.status) == ("night", "churn", "finished")
+    assert shown.params == {"depth": "3"}
+    assert shown.tags == {"who": "ada"}
+    assert shown.metrics == {"auc": 0.5, "worst": "-Infinity"}
+    assert len(door.runs.history(ref=run.id, key="auc")) == 3
+    assert shown.end_us is not None
+    assert shown.start_us < shown.end_us
+    assert {(link.way, link.what, link.name) for link in shown.links} == {
+        ("output", "artifact", "code/script.py"),
+        ("input", "dataset_version", "rows"),
+    }
+    (file,) = door.runs.artifacts(ref=run.id, folder="code")
+    assert file.path.endswith("code/script.py")
+    assert shown.source.code_digest is not None
+    door.artifacts.fetch_folder(shown.source.code_digest, project / "back")
+    assert (project / "back" / "train.py").read_text() == "print('training')\n"
+    assert door.data.show(ref="rows").row_count == 2
+    assert not spool_folder(config).exists()
+    assert sync_spool(config).delivered == []
+
+
+def test_a_nested_run_made_offline_follows_its_parent(
+    embedded: Config, door: Door, away: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        start_in(embedded, "outer", options=QUIET) as outer,
+        start_in(embedded, "inner", nested=True, options=QUIET) as inner,
+    ):
+        inner.log_metric("auc", 1.0)
+    monkeypatch.undo()
+    assert sync_spool(embedded).delivered == [outer.id, inner.id]
+    assert door.runs.show(ref=inner.id).parent == outer.id
+
+
+def test_the_next_run_sends_what_earlier_ones_could_not(
+    config: Config, door: Door, project: Path, away: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = offline_run(config, project)
+    monkeypatch.undo()
+    with start_in(config, "morning", options=QUIET):
+        wait_until(lambda: not list(spools_in(spool_folder(config))))
+    assert door.runs.show(ref=earlier.id).status == "finished"
+
+
+def test_a_run_made_offline_goes_on(
+    config: Config, door: Door, project: Path, away: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = offline_run(config, project)
+    with start_in(config, run_id=run.id, options=QUIET) as again:
+        again.log_metric("auc", 0.75, step=3)
+    monkeypatch.undo()
+    with start_in(config, run_id=run.id, options=QUIET) as again:
+        assert again.name == "night"
+        again.log_metric("auc", 1.0, step=4)
+    history = door.runs.history(ref=run.id, key="auc")
+    assert [point.step for point in history] == [0, 1, 2, 3, 4]
+    assert door.runs.show(ref=run.id).status == "finished"
+
+
+def test_what_a_worker_could_not_send_comes_before_the_end_of_its_run(
+    embedded: Config, door: Door, away: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with start_in(embedded, "job", options=QUIET) as run:
+        worker = contextvars.Context().run(attach_run, run.id, config=embedded)
+        worker.log_metric("rows", 5.0)
+        worker.end()
+    assert len(spools_in(spool_folder(embedded))) == 2
+    monkeypatch.undo()
+    report = sync_spool(embedded)
+    assert (report.delivered, report.refusals) == ([run.id], [])
+    shown = door.runs.show(ref=run.id)
+    assert (shown.status, shown.metrics) == ("finished", {"rows": 5.0})
+
+
+def test_what_comes_after_the_end_of_its_run_is_added_to_it(
+    embedded: Config, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_door(config: Config, *, create: bool = False) -> Door:
+        raise Unreachable("no server answers")
+
+    run = start_in(embedded, "job", options=QUIET)
+    with monkeypatch.context() as patched:
+        for module in ("current", "route"):
+            patched.setattr(f"millwright.sdk.{module}.open_door", open_door)
+        worker = contextvars.Context().run(attach_run, run.id, config=embedded)
+        worker.log_metric("rows", 5.0)
+        worker.end()
+    run.end("cancelled")
+    before = door.runs.show(ref=run.id)
+    assert sync_spool(embedded).delivered == [run.id]
+    shown = door.runs.show(ref=run.id)
+    assert (shown.status, shown.end_us, shown.metrics) == (
+        "cancelled",
+        before.end_us,
+        {"rows": 5.0},
+    )
+
+
+def test_a_spool_in_use_or_for_another_server_is_left_alone(
+    config: Config, project: Path, away: None
+) -> None:
+    run = start_in(config, "going on", options=QUIET)
+    assert sync_spool(config).waiting == {run.id: "a process that is running uses it"}
+    run.end()
+    elsewhere = load_config(environment={}, folder=project, url="http://127.0.0.1:9")
+    if config.url is not None:
+        assert sync_spool(elsewhere).waiting == {run.id: f"it is for {config.url}"}
+
+
+def test_a_file_that_is_no_spool_stops_nothing(
+    embedded: Config, project: Path, away: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = offline_run(embedded, project)
+    stray = spool_folder(embedded) / "notes.spool"
+    stray.write_text("buy milk, and more than that")
+    monkeypatch.undo()
+    report = sync_spool(embedded)
+    assert run.id in report.delivered
+    assert "notes.spool" in report.waiting
+    assert stray.exists()
+    stray.unlink()
+
+
+class Killed(BaseException):
+    """What a kill looks like from inside: nothing after it runs."""
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_killed_at_any_moment_nothing_is_lost_or_doubled(
+    place: str, embedded: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = FakeHome()
+    config = load_config(environment={}, folder=embedded.root, url="http://127.0.0.1:9")
+
+    def open_door(config: Config, *, create: bool = False) -> Door:
+        return home.door()
+
+    for module in ("current", "route", "syncing"):
+        monkeypatch.setattr(f"millwright.sdk.{module}.open_door", open_door)
+    home.shut()
+    with start_in(config, "night", params={"depth": 3}, options=QUIET) as run:
+        for step in range(3):
+            run.log_metric("auc", step / 4, step=step)
+            assert not run.flush()
+        run.log_artifact(embedded.root / "train.py")
+    home.open()
+    kills = 0
+    while list(spools_in(spool_folder(config))):
+        left = kills
+
+        def kill(name: str) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+
+        # Each try gets one call further than the one before, from where that came to.
+        setattr(home, place, kill)
+        try:
+            sync_spool(config)
+        except Killed:
+            kills += 1
+            assert kills < 100
+    kept = home.only()
+    assert kills >= 4
+    assert (kept.status, kept.params, kept.resumed) == ("finished", {"depth": "3"}, 0)
+    assert [step for step, _ in kept.metrics("auc")] == [0, 1, 2]
+    assert list(kept.files) == ["train.py"]
+
+
+def test_a_server_that_is_killed_and_started_again_misses_nothing(
+    home: Home, door: Door, project: Path
+) -> None:
+    def server(port: int):
+        return make_server(
+            cast("Host", home),
+            clock=SystemClock(),
+            address="127.0.0.1",
+            port=port,
+            open_on_loopback=True,
+        )
+
+    with running(server(0)) as address:
+        config = load_config(environment={}, folder=project, url=address)
+        run = start_in(config, "through it all", options=QUIET)
+        run.log_metric("auc", 0.0, step=0)
+        assert run.flush()
+    run.log_metric("auc", 1.0, step=1)
+    assert not run.flush()
+    run.log_metric("auc", 2.0, step=2)
+    with running(server(int(address.rpartition(":")[2]))):
+        run.log_metric("auc", 3.0, step=3)
+        wait_until(run.flush)
+        run.end()
+    history = door.runs.history(ref=run.id, key="auc")
+    assert [(point.step, point.value) for point in history] == [(n, float(n)) for n in range(4)]
+    assert door.runs.show(ref=run.id).status == "finished"
