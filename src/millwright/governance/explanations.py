@@ -15,7 +15,8 @@ from millwright.governance.decisions import Decisions
 from millwright.metadata.tables.models import VersionRow
 from millwright.records.events import Act
 from millwright.records.serving import Cell
-from millwright.registry.package import load_package, read_examples
+from millwright.registry.examples import read_examples
+from millwright.registry.package import load_package
 from millwright.registry.packages import Packages
 from millwright.registry.signature import Array, check_columns
 

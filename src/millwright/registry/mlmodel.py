@@ -1,36 +1,38 @@
 """The MLmodel file: what a package says about itself, and how that is held against its files.
 
-It is written as JSON, which is YAML too: MLflow's tools read it, and we need no YAML parser.
-What they have no key for lies under `metadata.millwright`.
+It is written as JSON, which is YAML too: MLflow's tools read it, and ours are read without a
+YAML parser. What they have no key for lies under `metadata.millwright`; a file without that was
+written by MLflow, and is read by `foreign`.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from millwright.core import canonical
 from millwright.core.clock import to_datetime
-from millwright.core.digest import Digest, digest_bytes
 from millwright.core.errors import Corrupt, Unsupported
 from millwright.core.ids import RunId, new_uuid7, to_hex
 from millwright.records.events import JsonValue
-from millwright.records.schema import ColumnKind, Signature
-from millwright.registry.signature import PREDICTION, Label
-
-FORMAT = 1
-MLMODEL = "MLmodel"
-REQUIREMENTS = "requirements.txt"
-PYTHON_ENV = "python_env.yaml"
-EXAMPLE = "input_example.json"
-
-ReadBytes: TypeAlias = "Callable[[str], bytes]"
-DigestOf: TypeAlias = "Callable[[str], Digest]"
+from millwright.records.schema import ColumnKind
+from millwright.registry.facts import (
+    EXAMPLE,
+    FORMAT,
+    MLMODEL,
+    PYTHON_ENV,
+    REQUIREMENTS,
+    DigestOf,
+    Facts,
+    Package,
+    ReadBytes,
+    model_digest,
+)
+from millwright.registry.foreign import parse_foreign
+from millwright.registry.signature import PREDICTION
 
 _MLFLOW_TYPES: dict[ColumnKind, str] = {
     "integer": "long",
@@ -41,82 +43,31 @@ _MLFLOW_TYPES: dict[ColumnKind, str] = {
 }
 
 
-class Facts(Struct, frozen=True, kw_only=True):
-    """What MLmodel says for our own use, under `metadata.millwright`."""
-
-    format: int
-    version: str
-    """Of Millwright, which wrote it."""
-    digest: Digest
-    signature: Signature
-    classes: list[Label]
-    """A classifier's labels in the order of its probabilities; empty for others."""
-    weights: dict[str, list[str]]
-    """Flavour -> the files that decide its answers."""
-    serve: str
-    """The flavour to answer with."""
-    not_served_as: dict[str, str]
-    """Flavour -> why the model is not served in it."""
-
-
 class _Metadata(Struct, frozen=True, kw_only=True):
     millwright: Facts | None = None
 
 
 class _MLmodel(Struct, frozen=True, kw_only=True):
     flavors: dict[str, dict[str, Any]]
+    run_id: str | None = None
     metadata: _Metadata | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A package as it lies in a folder or an artifact tree, its digest verified."""
-
-    digest: Digest
-    facts: Facts
-    sections: Mapping[str, Mapping[str, JsonValue]]
-    """What each flavour wrote about itself."""
-
-    @property
-    def flavors(self) -> list[str]:
-        """The flavours the model can be loaded in, the one to answer with first."""
-        return sorted(self.facts.weights, key=lambda name: (name != self.facts.serve, name))
-
-
-def model_digest(
-    signature: Signature, *, requirements: str, weights: Mapping[str, Digest]
-) -> Digest:
-    """Return the digest over what decides a model's answers."""
-    return digest_bytes(
-        canonical.encode(
-            {
-                "format": FORMAT,
-                "signature": cast("canonical.Canonical", msgspec.to_builtins(signature)),
-                "requirements": requirements,
-                # A list, since keys of canonical JSON are plain ASCII and paths need not be.
-                "weights": [[path, weights[path]] for path in sorted(weights)],
-            }
-        )
-    )
-
-
-def parse_package(read: ReadBytes, digest_of: DigestOf) -> Package:
+def parse_package(read: ReadBytes, digest_of: DigestOf, paths: Iterable[str]) -> Package:
     """Return a package of which files can be read and their digests asked for, wherever it lies.
 
-    Raises Corrupt when its model digest is not that of its files, and Unsupported when another
-    tool or a later version of Millwright wrote it.
+    `paths` are all its files. Raises Corrupt when the model digest it states is not that of its
+    files, Invalid when it is no MLmodel folder, and Unsupported when a later version of
+    Millwright wrote it.
     """
+    data = read(MLMODEL)
     try:
-        written = msgspec.json.decode(read(MLMODEL), type=_MLmodel)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unsupported(
-            "this MLmodel was not written by Millwright",
-            why=str(error)[:300],
-            fix="load the model with the tool that wrote it, and package it with Millwright",
-        ) from error
+        written = msgspec.json.decode(data, type=_MLmodel)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return parse_foreign(data, read, digest_of, paths)
     facts = written.metadata.millwright if written.metadata else None
     if facts is None:
-        raise Unsupported("this MLmodel was not written by Millwright")
+        return parse_foreign(data, read, digest_of, paths)
     if facts.format > FORMAT:
         raise Unsupported(
             f"the package has format {facts.format}; this version reads up to {FORMAT}",
@@ -134,26 +85,22 @@ def parse_package(read: ReadBytes, digest_of: DigestOf) -> Package:
             fix="fetch or package it again",
         )
     sections = {name: written.flavors.get(name, {}) for name in facts.weights}
-    return Package(found, facts, sections)
+    return Package(found, facts, sections, run_hex=written.run_id)
 
 
 def mlmodel_text(
     facts: Facts,
     sections: Mapping[str, Mapping[str, JsonValue]],
     *,
-    model_path: str,
+    pyfunc: Mapping[str, JsonValue],
     now_us: int,
     run: RunId | None,
 ) -> str:
-    """Return the text of MLmodel."""
-    python = platform.python_version()
+    """Return the text of MLmodel; `pyfunc` says how MLflow's loader finds the trained form."""
     flavors: dict[str, object] = dict(sections)
-    flavors["python_function"] = {
-        "loader_module": "mlflow.sklearn",
-        "model_path": model_path,
-        "predict_fn": "predict",
+    flavors["python_function"] = dict(pyfunc) | {
         "env": {"virtualenv": PYTHON_ENV},
-        "python_version": python,
+        "python_version": platform.python_version(),
     }
     inputs = [
         {"type": _MLFLOW_TYPES[c.kind], "name": c.name, "required": not c.nullable}

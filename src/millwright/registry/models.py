@@ -136,6 +136,7 @@ class Models:
         return parse_package(
             lambda path: self._artifacts.read_bytes(tree.get(path).digest),
             lambda path: tree.get(path).digest,
+            [entry.path for entry in tree.entries],
         )
 
     def list(self, project_key: int) -> list[Model]:

@@ -10,6 +10,8 @@ A flavour's own test says how to make one and what it is to write, and inherits 
         @pytest.fixture
         def sample(self) -> Sample:
             return Sample(model, signature, classes, rows)
+
+A format that knows its models in memory as well inherits `TrainedFlavorSuite`.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from millwright.core.errors import MillwrightError
+from millwright.core.errors import Corrupt, MillwrightError
 from millwright.records.schema import Signature
-from millwright.registry.flavor import Flavor, Predictor
+from millwright.registry.flavor import Flavor, Labelled, Predictor, TrainedFlavor
 from millwright.registry.signature import Columns, Label, row_count
 
 
@@ -122,6 +124,55 @@ class FlavorSuite:
         path.unlink()
         with pytest.raises(MillwrightError, match=path.name):
             flavor.load(tmp_path, signature=sample.signature, section=dumped.section)
+
+
+class TrainedFlavorSuite(FlavorSuite):
+    """What a format adds that a library keeps its own models in."""
+
+    def test_knows_a_model_in_memory(self, flavor: TrainedFlavor, sample: Sample) -> None:
+        """Its columns, when it names any, their count, and a classifier's labels."""
+        known = flavor.know(sample.model)
+        assert known.names in {(), tuple(sample.rows)}
+        assert known.width in {None, len(sample.rows)}
+        assert list(known.classes) == list(sample.classes)
+
+    def test_its_file_answers_as_the_model_in_memory(
+        self, flavor: TrainedFlavor, sample: Sample, tmp_path: Path
+    ) -> None:
+        """Within the tolerance the flavour states, labels exactly."""
+        expected = flavor.ask(sample.model, sample.rows, None)
+        loaded = _round_trip(flavor, sample, tmp_path)
+        answers = loaded.predict(sample.rows)
+        assert sorted(answers) == sorted(expected)
+        for name, values in expected.items():
+            if values.dtype.kind == "f":
+                tolerance = flavor.know(sample.model).tolerance
+                np.testing.assert_allclose(
+                    answers[name].astype(np.float64), values.astype(np.float64), atol=tolerance
+                )
+            else:
+                assert answers[name].tolist() == values.tolist()
+        if sample.classes:
+            assert isinstance(loaded, Labelled)
+            assert list(loaded.classes) == list(sample.classes)
+
+    def test_a_file_may_lie_under_another_name_but_not_outside(
+        self, flavor: TrainedFlavor, sample: Sample, tmp_path: Path
+    ) -> None:
+        """As in folders that MLflow wrote; the section says where."""
+        dumped = flavor.dump(
+            sample.model, signature=sample.signature, classes=sample.classes, folder=tmp_path
+        )
+        (file,) = dumped.weights
+        key = next(key for key, value in dumped.section.items() if value == file)
+        (tmp_path / "below").mkdir()
+        other = f"below/renamed{(tmp_path / file).suffix}"
+        (tmp_path / file).rename(tmp_path / other)
+        section = dict(dumped.section) | {key: other}
+        flavor.load(tmp_path, signature=sample.signature, section=section)
+        for outside in ("../model", "/etc/hostname", "below/../../model"):
+            with pytest.raises(Corrupt, match="names a file"):
+                flavor.load(tmp_path, signature=sample.signature, section=section | {key: outside})
 
 
 def _round_trip(flavor: Flavor, sample: Sample, folder: Path) -> Predictor:

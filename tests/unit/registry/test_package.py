@@ -18,7 +18,7 @@ from millwright.core.digest import Digest
 from millwright.core.errors import Corrupt, Invalid, NotFound, Refused, Unsupported
 from millwright.core.ids import RunId, new_id, to_hex
 from millwright.records.schema import Column, Signature
-from millwright.registry.mlmodel import Package, model_digest
+from millwright.registry.facts import Package, model_digest
 from millwright.registry.package import load_package, read_package, write_package
 from millwright.registry.signature import Array
 
@@ -244,11 +244,18 @@ class TestLoading:
         with pytest.raises(NotFound, match=r"has no model\.onnx"):
             read_package(tmp_path)
 
-    @pytest.mark.parametrize("text", ["flavors:\n  sklearn: {}\n", '{"flavors": {}}', "\xff"])
-    def test_another_tools_package_is_told_apart(self, tmp_path: Path, text: str) -> None:
+    @pytest.mark.parametrize("text", ['{"flavors": {}}', "\xff", "flavors: [", "- a list"])
+    def test_what_is_no_mlmodel_is_told(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "MLmodel").write_text(text, encoding="latin-1")
-        with pytest.raises(Unsupported, match="not written by Millwright"):
+        with pytest.raises(Invalid, match="no MLmodel file"):
             read_package(tmp_path)
+
+    def test_a_path_that_leads_out_of_the_package_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "outside").write_text("secret")
+        package(tmp_path / "inside")
+        edit(tmp_path / "inside" / "MLmodel", {"weights": {"sklearn": ["../outside"]}})
+        with pytest.raises(Invalid, match="cannot be a path"):
+            read_package(tmp_path / "inside")
 
     def test_a_newer_format_is_refused(self, tmp_path: Path) -> None:
         package(tmp_path)

@@ -146,13 +146,14 @@ class OnnxFlavor:
         (folder / FILE).write_bytes(spell(graph, layout))
         return Dumped(
             weights=(FILE,),
-            distributions=("numpy", "onnxruntime"),
+            distributions={name: version(name) for name in ("numpy", "onnxruntime")},
             section={
                 "data": FILE,
                 "onnx_version": version("onnx"),
                 "converted_with": f"skl2onnx {version('skl2onnx')}",
                 "providers": ["CPUExecutionProvider"],
             },
+            pyfunc={"loader_module": "mlflow.onnx", "data": FILE},
         )
 
     def load(self, folder: Path, *, signature: Signature, section: Section) -> OnnxPredictor:

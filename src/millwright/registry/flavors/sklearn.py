@@ -5,13 +5,19 @@ A skops file names every type it holds. It is loaded only when skops itself trus
 other is refused by name, and nothing of it is constructed. skops leaves a tree's nodes out of
 what it trusts, since scikit-learn follows their child and column numbers without looking
 whether these are in range; so they are looked at here, before the first row is answered.
+LightGBM's and XGBoost's models at the end of a pipeline are let in once `boosted` has followed
+their trees.
+
+A pickle, which other tools write, is loaded by those alone that hold a permission for it.
 """
 
 from __future__ import annotations
 
+import copy
+import importlib
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import cast
@@ -21,12 +27,21 @@ import numpy.typing as npt
 import skops.io
 from skops.io.exceptions import UnsupportedTypeException
 
-from millwright.core.errors import Corrupt, NotFound, Refused, Unsupported
+from millwright.core.errors import Corrupt, Refused, Unsupported
 from millwright.records.events import JsonValue
 from millwright.records.schema import Signature
-from millwright.registry.fitted import Estimator, answer, class_name, forget_frames, walk
-from millwright.registry.flavor import Dumped, Section
-from millwright.registry.signature import PREDICTION, PROBABILITY, Array, Columns, Label
+from millwright.registry.boosted import BOOSTED_TYPES, check_boosters
+from millwright.registry.fitted import (
+    Estimator,
+    answer,
+    class_name,
+    forget_frames,
+    split_pipeline,
+    walk,
+)
+from millwright.registry.flavor import Dumped, Known, Section, read_weight
+from millwright.registry.pickles import PicklePermission, refuse_pickle, unpickle
+from millwright.registry.signature import PREDICTION, PROBABILITY, Array, Columns, Frame, Label
 from millwright.registry.skopsfile import canonical_skops
 
 FILE = "model.skops"
@@ -51,16 +66,14 @@ class SklearnPredictor:
     def __init__(self, estimator: Estimator) -> None:
         self.estimator = estimator
 
+    @property
+    def classes(self) -> tuple[Label, ...]:
+        """A classifier's labels; empty for others."""
+        return _classes(self.estimator)
+
     def predict(self, columns: Columns) -> dict[str, Array]:
         """Answer rows that `check_columns` has let through."""
-        prediction, probabilities = answer(self.estimator, columns)
-        if probabilities is None:
-            return {PREDICTION: prediction}
-        two = probabilities.shape[1] == 2
-        return {
-            PREDICTION: prediction,
-            PROBABILITY: np.ascontiguousarray(probabilities[:, 1]) if two else probabilities,
-        }
+        return _named(*answer(self.estimator, columns))
 
 
 class SklearnFlavor:
@@ -86,9 +99,9 @@ class SklearnFlavor:
                 fix="use scikit-learn's own transformers, without functions of your own",
             ) from error
         foreign = _foreign_types(data)
-        if foreign:
+        if foreign - BOOSTED_TYPES:
             raise Unsupported(
-                f"the model holds types that no loader would trust: {', '.join(foreign)}",
+                f"the model holds types that no loader would trust: {_listed(foreign)}",
                 why="what a model file may construct is a fixed list",
                 fix="use scikit-learn's own classes, and put code of your own into a pipeline step",
             )
@@ -101,54 +114,98 @@ class SklearnFlavor:
         point outside themselves, and Corrupt when it is no skops file.
         """
         foreign = _foreign_types(data)
-        if foreign:
+        if foreign - BOOSTED_TYPES:
             raise Refused(
-                f"the model file asks for types that are not allowed: {', '.join(foreign)}",
+                f"the model file asks for types that are not allowed: {_listed(foreign)}",
                 why="constructing them could run code",
                 fix="package the model anew from scikit-learn's own classes",
             )
+        if foreign:
+            check_boosters(data)
         try:
             with warnings.catch_warnings():
                 # The minor version was compared before; scikit-learn warns at each patch.
                 warnings.simplefilter("ignore")
-                model: Estimator = skops.io.loads(data, trusted=sorted(TRUSTED))
+                model: Estimator = skops.io.loads(data, trusted=sorted(TRUSTED | foreign))
         except _BROKEN as error:
             raise Corrupt("the model file cannot be read", why=_reason(error)) from error
         for part in walk(model):
             _check_trees(part)
         return model
 
+    def know(self, model: object) -> Known:
+        """Return the columns and classes of a fitted model."""
+        names = cast("Sequence[object] | None", getattr(model, "feature_names_in_", None))
+        return Known(
+            names=() if names is None else tuple(str(name) for name in names),
+            width=cast("int | None", getattr(model, "n_features_in_", None)),
+            classes=_classes(model),
+        )
+
+    def ask(self, model: object, rows: Columns, frame: Frame | None) -> dict[str, Array]:
+        """Return what the model answers, asked in its own way where it was fitted on a frame."""
+        if frame is None or not hasattr(model, "feature_names_in_"):
+            nameless: Estimator = copy.deepcopy(model)
+            forget_frames(nameless)
+            return _named(*answer(nameless, rows))
+        asked: Estimator = model
+        prediction = np.asarray(asked.predict(frame)).reshape(-1)
+        if not hasattr(asked, "predict_proba"):
+            return _named(prediction, None)
+        return _named(prediction, np.asarray(asked.predict_proba(frame)))
+
     def dump(
         self, model: object, *, signature: Signature, classes: Sequence[Label], folder: Path
     ) -> Dumped:
         """Write `model.skops` into `folder`."""
         del signature, classes  # the file says it all by itself
-        (folder / FILE).write_bytes(self.dumps(model))
-        installed = version(DISTRIBUTION)
+        data = self.dumps(model)
+        (folder / FILE).write_bytes(data)
+        boosted = _foreign_types(data)
+        libraries = {name.partition(".")[0] for name in boosted} & {"lightgbm", "xgboost"}
+        needed = {name: version(name) for name in ("numpy", DISTRIBUTION, "scipy", "skops")}
         return Dumped(
             weights=(FILE,),
-            distributions=("numpy", DISTRIBUTION, "scipy", "skops"),
+            distributions=needed | {name: _module_version(name) for name in libraries},
             section={
                 # The key's name is MLflow's; the file is no pickle, as the next key says.
                 "pickled_model": FILE,
                 "serialization_format": "skops",
-                "sklearn_version": installed,
-                "skops_trusted_types": cast("list[JsonValue]", sorted(TRUSTED)),
+                "sklearn_version": version(DISTRIBUTION),
+                "skops_trusted_types": cast("list[JsonValue]", sorted(TRUSTED | boosted)),
                 "predict_fn": "predict",
                 "code": None,
             },
+            pyfunc={"loader_module": "mlflow.sklearn", "model_path": FILE, "predict_fn": "predict"},
         )
 
     def load(self, folder: Path, *, signature: Signature, section: Section) -> SklearnPredictor:
         """Return the model in `folder`, ready for plain columns."""
         del signature
+        file = str(section.get("pickled_model") or FILE)
+        if section.get("serialization_format") != "skops":
+            raise refuse_pickle(self.name, file)
         _check_version(str(section.get("sklearn_version", "")))
-        path = folder / FILE
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError as error:
-            raise NotFound(f"the package has no {FILE}", why=f"{path} is not there") from error
-        model = self.loads(data)
+        model = self.loads(read_weight(folder, file))
+        forget_frames(model)
+        return SklearnPredictor(model)
+
+    def load_pickle(
+        self,
+        folder: Path,
+        *,
+        signature: Signature,
+        section: Section,
+        permission: PicklePermission,
+    ) -> SklearnPredictor:
+        """Return the model that is a pickle in `folder`, running the code in it."""
+        if section.get("serialization_format") == "skops":
+            return self.load(folder, signature=signature, section=section)
+        file = str(section.get("pickled_model") or "model.pkl")
+        _check_version(str(section.get("sklearn_version", "")))
+        model: Estimator = unpickle(read_weight(folder, file), file, permission)
+        if not hasattr(model, "predict"):
+            raise Corrupt(f"{file} holds no model", why=f"it holds a {type(model).__name__}")
         forget_frames(model)
         return SklearnPredictor(model)
 
@@ -166,9 +223,35 @@ _BROKEN = (
 )
 
 
-def _foreign_types(data: bytes) -> list[str]:
+def _classes(model: Estimator) -> tuple[Label, ...]:
+    _, last = split_pipeline(model)
+    labels = getattr(last, "classes_", None)
+    return () if labels is None else tuple(cast("list[Label]", np.asarray(labels).tolist()))
+
+
+def _named(prediction: Array, probabilities: Array | None) -> dict[str, Array]:
+    if probabilities is None:
+        return {PREDICTION: prediction}
+    two = probabilities.shape[1] == 2
+    return {
+        PREDICTION: prediction,
+        PROBABILITY: np.ascontiguousarray(probabilities[:, 1]) if two else probabilities,
+    }
+
+
+def _listed(types: set[str]) -> str:
+    return ", ".join(sorted(types - BOOSTED_TYPES))
+
+
+def _module_version(name: str) -> str:
+    # Under whatever name it was installed: `xgboost-cpu` is the same module.
+    module: Mapping[str, object] = vars(importlib.import_module(name))
+    return str(module["__version__"])
+
+
+def _foreign_types(data: bytes) -> set[str]:
     try:
-        return sorted(set(skops.io.get_untrusted_types(data=data)) - TRUSTED)
+        return set(skops.io.get_untrusted_types(data=data)) - TRUSTED
     except _BROKEN as error:
         raise Corrupt("this is not a skops file", why=_reason(error)) from error
 

@@ -27,7 +27,7 @@ from millwright.core.digest import digest_bytes
 from millwright.core.errors import Corrupt, Refused, Unsupported
 from millwright.registry.flavors.sklearn import SklearnFlavor
 from millwright.registry.signature import infer_signature
-from millwright.testing.flavors import FlavorSuite, Sample
+from millwright.testing.flavors import Sample, TrainedFlavorSuite
 
 FIT = """
     import numpy as np
@@ -43,7 +43,7 @@ class Mine(BaseEstimator):
         return np.zeros(len(X))
 
 
-class TestSklearnFlavor(FlavorSuite):
+class TestSklearnFlavor(TrainedFlavorSuite):
     @pytest.fixture
     def flavor(self) -> SklearnFlavor:
         return SklearnFlavor()

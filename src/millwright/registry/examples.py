@@ -1,0 +1,81 @@
+"""The rows a package keeps of those its model was trained on, as `input_example.json`.
+
+Ours are written as MLflow writes a data frame (`columns` and `data`); of its other forms those
+of tables are read too: bare rows of an array, whose columns are called by their places, and
+rows below `inputs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import numpy as np
+
+from millwright.core.errors import Corrupt, NotFound
+from millwright.records.events import JsonValue
+from millwright.records.schema import Signature
+from millwright.registry.facts import EXAMPLE
+from millwright.registry.signature import Array, Columns, check_columns
+
+
+def example_text(examples: Columns) -> str:
+    """Return the file that keeps `examples`."""
+    values = [_json_values(column) for column in examples.values()]
+    rows = [list(row) for row in zip(*values, strict=True)]
+    return msgspec.json.encode({"columns": list(examples), "data": rows}).decode() + "\n"
+
+
+def read_examples(folder: Path, signature: Signature) -> dict[str, Array]:
+    """Return the rows that a package keeps of those it was trained on, as the model takes them.
+
+    Raises NotFound where there are none, Corrupt when they cannot be read, and Invalid when
+    they do not fit the signature.
+    """
+    return check_columns(signature, read_example_columns(folder))
+
+
+def read_example_columns(folder: Path) -> dict[str, Array]:
+    """Return the kept rows as they stand in the file; raises NotFound and Corrupt."""
+    try:
+        read = cast("object", msgspec.json.decode((folder / EXAMPLE).read_bytes()))
+    except FileNotFoundError as error:
+        raise NotFound(f"{folder} keeps no example rows") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Corrupt(f"{folder / EXAMPLE} cannot be read", why=str(error)) from error
+    names, rows = _table(read)
+    widths = {len(row) for row in rows}
+    if len(widths) > 1 or (names and widths - {len(names)}):
+        raise Corrupt(f"{folder / EXAMPLE} is no table", why=f"its rows have {sorted(widths)}")
+    if not names:
+        names = [str(place) for place in range(widths.pop() if widths else 0)]
+    columns: dict[str, Array] = {}
+    for place, name in enumerate(names):
+        values = [row[place] for row in rows]
+        columns[name] = np.array(values, dtype=object if None in values else None)
+    return columns
+
+
+def _table(read: object) -> tuple[list[str], Sequence[Sequence[object]]]:
+    """Return the columns' names, where the file has some, and the rows."""
+    if isinstance(read, dict):
+        table = cast("dict[str, object]", read)
+        names, data = table.get("columns", []), table.get("data", table.get("inputs"))
+        if isinstance(names, list) and isinstance(data, list):
+            return [str(name) for name in cast("list[object]", names)], _rows(
+                cast("list[object]", data)
+            )
+    if isinstance(read, list):
+        return [], _rows(cast("list[object]", read))
+    return [], []
+
+
+def _rows(data: list[object]) -> list[Sequence[object]]:
+    return [cast("list[object]", row) if isinstance(row, list) else [row] for row in data]
+
+
+def _json_values(column: Array) -> list[JsonValue]:
+    values = cast("list[JsonValue]", column.tolist())
+    return [None if value != value else value for value in values]  # noqa: PLR0124 (NaN)
