@@ -23,6 +23,7 @@ NOUNS: dict[str, dict[str, str]] = {
         "run": "run a pipeline",
         "runs": "what was executed, with what result",
         "experiment": "named sets of runs",
+        "import": "runs and models from TensorBoard, W&B and MLflow",
     },
     "Models": {
         "model": "models, their versions, aliases and approvals",

@@ -129,6 +129,20 @@ class FoundDataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoundMeasure:
+    """A value that a run measured of a model."""
+
+    key: str
+    value: float | None
+    step: int
+    time_us: int
+    run: str
+    """The `id` of the run."""
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FoundLoggedModel:
     """A model that a run made, whether or not it was ever registered."""
 
@@ -141,6 +155,7 @@ class FoundLoggedModel:
     step: int
     params: dict[str, str] = field(default_factory=dict[str, str])
     tags: dict[str, str] = field(default_factory=dict[str, str])
+    measures: tuple[FoundMeasure, ...] = ()
     files: Files
 
 

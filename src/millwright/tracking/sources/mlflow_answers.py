@@ -197,10 +197,19 @@ class LoggedModelInfo(Struct, frozen=True, kw_only=True):
     tags: list[Pair] = []
 
 
+class MeasureRecord(MetricRecord, frozen=True, kw_only=True):
+    """A value that a run measured of a model."""
+
+    run_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+
 class LoggedModelData(Struct, frozen=True, kw_only=True):
     """What was logged to a logged model."""
 
     params: list[Pair] = []
+    metrics: list[MeasureRecord] = []
 
 
 class LoggedModelRecord(Struct, frozen=True, kw_only=True):

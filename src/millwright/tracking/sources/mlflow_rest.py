@@ -18,6 +18,7 @@ from millwright.tracking.sources.found import (
     FoundExperiment,
     FoundFile,
     FoundLoggedModel,
+    FoundMeasure,
     FoundModel,
     FoundParams,
     FoundRun,
@@ -49,6 +50,7 @@ from millwright.tracking.sources.mlflow_words import (
     to_run,
     to_status,
     to_us,
+    to_value,
 )
 
 _API = "/api/2.0/mlflow"
@@ -199,6 +201,18 @@ class MlflowServer:
             step=step,
             params=_texts(found.data.params),
             tags=_texts(found.info.tags),
+            measures=tuple(
+                FoundMeasure(
+                    key=one.key,
+                    value=to_value(float(one.value)),
+                    step=one.step,
+                    time_us=to_us(one.timestamp),
+                    run=one.run_id,
+                    dataset_name=one.dataset_name,
+                    dataset_digest=one.dataset_digest,
+                )
+                for one in found.data.metrics
+            ),
             files=partial(self._files, uri, run="", path=None, needed=True, model=uuid),
         )
 

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from millwright.core.errors import Invalid, NotFound
+from millwright.core.errors import Corrupt, Invalid, NotFound
 from millwright.tracking.sources.found import (
     FoundDataset,
     FoundEnd,
     FoundExperiment,
     FoundFile,
     FoundLoggedModel,
+    FoundMeasure,
     FoundModel,
     FoundParams,
     FoundRun,
@@ -36,6 +37,7 @@ from millwright.tracking.sources.mlflow_words import (
     to_run,
     to_status,
     to_us,
+    to_value,
 )
 
 _NEEDED = ("experiments", "runs", "metrics", "params", "tags")
@@ -46,20 +48,21 @@ _DEFAULT_WORKSPACE = "default"
 class MlflowDatabase:
     """Fills `found.Source` from a SQLite file of MLflow's; raises NotFound and Invalid.
 
-    `artifacts` is the folder below which artifacts are read; that of the file unless given.
+    Artifacts are read below the folder of the file, and below those of `artifacts`.
     """
 
     kind = "mlflow"
     scope = ""
 
-    def __init__(self, path: Path, *, artifacts: Path | None = None) -> None:
+    def __init__(self, path: Path, *, artifacts: Sequence[Path] = ()) -> None:
         if not path.is_file():
             raise NotFound(f"there is no MLflow database at {path}")
         self._path = path.resolve()
-        below = (artifacts or self._path.parent).resolve()
-        beside = below / "mlartifacts"
-        proxied = below if artifacts is not None else beside if beside.is_dir() else None
-        self._folders = ArtifactFolders(below, proxied)
+        beside = self._path.parent
+        named = tuple(folder.resolve() for folder in artifacts)
+        # Where `mlflow server` keeps artifacts when it is told nothing.
+        proxied = (*named, beside / "mlartifacts") if (beside / "mlartifacts").is_dir() else named
+        self._folders = ArtifactFolders((*named, beside), proxied)
         self._database = sqlite3.connect(
             f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=_WAIT_S
         )
@@ -67,9 +70,9 @@ class MlflowDatabase:
         self._database.text_factory = _as_text
         try:
             self._tables = self._columns()
-        except sqlite3.Error as error:
+        except Corrupt as error:
             self._database.close()
-            raise Invalid(f"{path} is no SQLite database", why=str(error)) from error
+            raise Invalid(f"{path} is no SQLite database", why=error.why) from error
         missing = [name for name in _NEEDED if name not in self._tables]
         if missing:
             self._database.close()
@@ -283,7 +286,34 @@ class MlflowDatabase:
                     "logged_model_params", *of_model, key="param_key", value="param_value"
                 ),
                 tags=self._texts("logged_model_tags", *of_model, key="tag_key", value="tag_value"),
+                measures=tuple(self._measures(row["model_id"])),
                 files=lambda uri=row["artifact_location"]: self._folders.files(uri, needed=True),
+            )
+
+    def _measures(self, model: str) -> Iterator[FoundMeasure]:
+        if "logged_model_metrics" not in self._tables:
+            return
+        # Whether a value is a number this table does not say: it holds 0 for one that is none.
+        for row in self._rows(
+            """
+            SELECT l.metric_name, l.metric_value, l.metric_step, l.metric_timestamp_ms, l.run_id,
+                l.dataset_name, l.dataset_digest, EXISTS (
+                    SELECT 1 FROM metrics m WHERE m.run_uuid = l.run_id AND m.is_nan
+                        AND m.key = l.metric_name AND m.step = l.metric_step
+                        AND m.timestamp = l.metric_timestamp_ms
+                ) AS is_nan
+            FROM logged_model_metrics l WHERE l.model_id = ?
+            """,
+            model,
+        ):
+            yield FoundMeasure(
+                key=row["metric_name"],
+                value=to_value(float(row["metric_value"] or 0), is_nan=bool(row["is_nan"])),
+                step=row["metric_step"],
+                time_us=to_us(row["metric_timestamp_ms"]),
+                run=row["run_id"],
+                dataset_name=row["dataset_name"] or "",
+                dataset_digest=row["dataset_digest"] or "",
             )
 
     def _columns(self) -> dict[str, set[str]]:
@@ -317,8 +347,11 @@ class MlflowDatabase:
         return {row[0]: "" if row[1] is None else str(row[1]) for row in found}
 
     def _rows(self, sql: str, *values: str | int) -> Iterator[sqlite3.Row]:
-        with closing(self._database.cursor()) as cursor:
-            yield from cursor.execute(sql, values)
+        try:
+            with closing(self._database.cursor()) as cursor:
+                yield from cursor.execute(sql, values)
+        except sqlite3.Error as error:
+            raise Corrupt(f"{self.place} cannot be read", why=str(error)) from error
 
 
 def _as_text(data: bytes) -> str:

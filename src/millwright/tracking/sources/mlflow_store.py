@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +13,7 @@ from millwright.tracking.sources.found import Source
 def open_mlflow(
     address: str,
     *,
-    artifacts: Path | None = None,
+    artifacts: Sequence[Path] = (),
     user: str | None = None,
     password: str = "",
     token: str | None = None,
@@ -20,8 +21,9 @@ def open_mlflow(
     """Open a store for reading.
 
     `address` is what MLflow is given as its tracking URI: `sqlite:///mlflow.db`, with a fourth
-    slash where the path is absolute, or `http://host:port`. `artifacts` is the folder of a
-    database's artifacts. Raises Invalid for another address, NotFound when there is no such file.
+    slash where the path is absolute, or `http://host:port`. `artifacts` are folders in which
+    artifacts of a database lie. Raises Invalid for another address, NotFound when there is no
+    such file.
     """
     parts = urlsplit(address)
     if parts.scheme in {"http", "https"}:

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from millwright.core.digest import digest_bytes
+from millwright.core.errors import Invalid
 from millwright.records.runs import MetricPoint, RunStatus
 from millwright.tracking.sources.found import FoundFile, FoundRun, Unread
 from millwright.tracking.sources.paths import list_files
@@ -53,15 +54,19 @@ def to_logged_status(text: str | int) -> LoggedStatus:
 def to_point(
     key: str, value: float, *, step: int, time_ms: int, is_nan: bool = False
 ) -> MetricPoint:
-    """Return a point.
+    """Return a point."""
+    kept = to_value(value, is_nan=is_nan)
+    return MetricPoint(key=key, value=kept, step=step, time_us=to_us(time_ms))
+
+
+def to_value(value: float, *, is_nan: bool = False) -> float | None:
+    """Return a value; None stands for not-a-number.
 
     MLflow's stores put the largest number a double holds in the place of an infinite one.
     """
     if is_nan or math.isnan(value):
-        return MetricPoint(key=key, value=None, step=step, time_us=to_us(time_ms))
-    if abs(value) >= _LARGEST:
-        value = math.copysign(math.inf, value)
-    return MetricPoint(key=key, value=value, step=step, time_us=to_us(time_ms))
+        return None
+    return math.copysign(math.inf, value) if abs(value) >= _LARGEST else value
 
 
 def to_run(
@@ -116,59 +121,69 @@ def logged_model_uuid(uri: str) -> str | None:
 class ArtifactFolders:
     """Where artifacts lie on this machine.
 
-    A store may name any place of the machine it was made on. What is taken lies below the
-    folder that the user named, or below that of the store itself; nothing else is read.
+    A store may name any place of the machine it was made on. What is taken lies below a folder
+    that the user named, or below that of the store itself; nothing else is read.
     """
 
-    below: Path
-    """The folder that artifacts are taken from."""
-    proxied: Path | None
-    """What `mlflow-artifacts:/` stands for."""
+    roots: tuple[Path, ...]
+    """The folders that artifacts are taken from, resolved."""
+    proxied: tuple[Path, ...]
+    """What `mlflow-artifacts:/` may stand for; each lies below one of the roots."""
 
     def files(self, uri: str, *, needed: bool) -> Iterator[FoundFile | Unread]:
         """Iterate over the files at an artifact URI; an empty place is named when `needed`."""
-        folder = self._find(uri)
-        if isinstance(folder, Unread):
-            yield folder
-        elif folder is None or not folder.is_dir():
-            if needed:
-                yield Unread(where=uri, why="there is no such folder of artifacts")
-        else:
-            yield from list_files(folder, within=self.below)
+        try:
+            folder = self._find(uri)
+        except Invalid as error:
+            yield Unread(where=uri, why=f"{error.what}; {error.fix}")
+            return
+        if folder is not None and folder.is_dir():
+            root = next(root for root in self.roots if folder.is_relative_to(root))
+            yield from list_files(folder, within=root)
+        elif needed:
+            yield Unread(where=uri, why="there is no such folder of artifacts")
 
-    def _find(self, uri: str) -> Path | Unread | None:
+    def _find(self, uri: str) -> Path | None:
+        """Return the folder, which need not be there; raises Invalid when it is not for us."""
         parts = urlsplit(uri)
         if parts.scheme == "mlflow-artifacts":
             inner = unquote(parts.path).lstrip("/")
-            if self.proxied is None:
-                why = "the artifacts lie where the server that wrote them kept them"
-                return Unread(where=uri, why=f"{why}; name that folder: --artifacts DIR")
-            return self._inside(self.proxied / inner, uri)
+            if not self.proxied:
+                raise Invalid(
+                    "the artifacts lie where the server that wrote them kept them",
+                    fix="name that folder: --artifacts DIR",
+                )
+            return self._first([root / inner for root in self.proxied])
         if parts.scheme in {"", "file"}:
             path = Path(unquote(parts.path) if parts.scheme else uri)
-            if path.exists() or not path.is_absolute():
-                return self._inside(self.below / path, uri)
-            return self._moved(path)
-        return Unread(
-            where=uri,
-            why=f"{parts.scheme}:// is not read directly; import from the running server "
-            "(--from http://…), or copy the artifacts and name their folder: --artifacts DIR",
+            if not path.is_absolute():
+                return self._first([root / path for root in self.roots])
+            return self._first([path]) if path.exists() else self._moved(path)
+        raise Invalid(
+            f"{parts.scheme}:// is not read directly",
+            fix="import from the running server (--from http://…), or copy the artifacts and "
+            "name their folder: --artifacts DIR",
         )
+
+    def _first(self, paths: list[Path]) -> Path | None:
+        """Return the first of the paths that is there; raises Invalid when all lie outside."""
+        inside = [
+            path
+            for path in (path.resolve() for path in paths)
+            if any(path.is_relative_to(root) for root in self.roots)
+        ]
+        if not inside:
+            raise Invalid(
+                f"the artifacts lie outside of {self.roots[-1]}, and nothing outside is read",
+                fix="name their folder: --artifacts DIR",
+            )
+        return next((path for path in inside if path.is_dir()), None)
 
     def _moved(self, path: Path) -> Path | None:
         """Return the folder of a store that was moved: the longest end of the path found here."""
         for at in range(1, len(path.parts) - 1):
-            candidate = self.below.joinpath(*path.parts[at:])
-            if candidate.is_dir() and candidate.resolve().is_relative_to(self.below):
-                return candidate
+            for root in self.roots:
+                candidate = root.joinpath(*path.parts[at:]).resolve()
+                if candidate.is_dir() and candidate.is_relative_to(root):
+                    return candidate
         return None
-
-    def _inside(self, path: Path, uri: str) -> Path | Unread:
-        resolved = path.resolve()
-        if resolved.is_relative_to(self.below):
-            return resolved
-        return Unread(
-            where=uri,
-            why=f"the artifacts lie outside of {self.below}, and only that folder is read; "
-            "name theirs: --artifacts DIR",
-        )

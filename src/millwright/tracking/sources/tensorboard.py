@@ -30,16 +30,25 @@ _EMPTY = ".profile-empty"
 
 
 class TensorBoard:
-    """Fills `found.Source` from a logdir; raises NotFound and Invalid when it is none."""
+    """Fills `found.Source` from a logdir; raises NotFound and Invalid when it is none.
+
+    One that `is_growing` may hold no run yet.
+    """
 
     kind = "tensorboard"
 
     def __init__(
-        self, logdir: Path, *, experiment: str | None = None, follow_links: bool = False
+        self,
+        logdir: Path,
+        *,
+        experiment: str | None = None,
+        follow_links: bool = False,
+        is_growing: bool = False,
     ) -> None:
         self._logdir = check_folder(logdir, "logdir")
         self._experiment = experiment or self._logdir.name or "tensorboard"
         self._follow_links = follow_links
+        self._is_growing = is_growing
 
     @property
     def place(self) -> str:
@@ -65,7 +74,7 @@ class TensorBoard:
             elif _is_event_file(PurePosixPath(one.path).name):
                 folder = str(PurePosixPath(one.path).parent)
                 folders.setdefault(folder, []).append(_path_of(one))
-        if not folders:
+        if not folders and not self._is_growing:
             raise Invalid(
                 f"{self._logdir} is no logdir",
                 why=f"no file below it has {_MARK!r} in its name",

@@ -172,7 +172,7 @@ def test_what_lies_elsewhere_is_read_from_the_folder_that_is_named(
     (unread,) = unread_of(model.versions[0].files())
     assert unread.endswith("there is no such folder of artifacts")
     bare.close()
-    source = MlflowDatabase(path, artifacts=tmp_path / "artifacts")
+    source = MlflowDatabase(path, artifacts=[tmp_path / "artifacts"])
     (model,) = source.models()
     assert isinstance(model, FoundModel)
     assert contents(model.versions[0].files(), tmp_path) == {"MLmodel": b"flavors: {}\n"}

@@ -117,14 +117,14 @@ def uris(below: Path) -> list[str]:
 
 
 def test_artifacts_are_found_by_every_kind_of_address(below: Path, tmp_path: Path) -> None:
-    folders = ArtifactFolders(below.resolve(), below.resolve())
+    folders = ArtifactFolders((below.resolve(),), (below.resolve(),))
     for uri in uris(below):
         found = list(folders.files(uri, needed=True))
         assert contents(found, tmp_path) == {"x y.txt": b"x"}, uri
 
 
 def test_nothing_outside_of_the_folder_is_read(below: Path, tmp_path: Path) -> None:
-    folders = ArtifactFolders(below.resolve(), below.resolve())
+    folders = ArtifactFolders((below.resolve(),), (below.resolve(),))
     (below / "link").symlink_to(tmp_path / "secret")
     for uri in (
         f"{tmp_path}/secret",
@@ -140,7 +140,7 @@ def test_nothing_outside_of_the_folder_is_read(below: Path, tmp_path: Path) -> N
 
 
 def test_what_cannot_be_reached_is_named_with_what_to_do(below: Path) -> None:
-    folders = ArtifactFolders(below, None)
+    folders = ArtifactFolders((below,), ())
     (bucket,) = unread_of(folders.files("s3://bucket/1", needed=False))
     assert "s3:// is not read directly" in bucket
     (proxied,) = unread_of(folders.files("mlflow-artifacts:/1", needed=False))
