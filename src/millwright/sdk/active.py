@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import getpid
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from millwright.core.errors import Conflict, Failed, MillwrightError
 from millwright.core.ids import RunId
-from millwright.records.runs import Problem, RunStatus
+from millwright.records.runs import LoggedDataset, Problem, RunStatus
 from millwright.sdk.checks import MAX_STEP, check_key, number_of, step_of, text_of
 from millwright.sdk.items import Batch, Finished, Item, deliver, is_away
 from millwright.sdk.shelf import Shelf
@@ -67,6 +67,8 @@ class ActiveRun:
         self.experiment = experiment
         self.outer = outer
         """The run in which it was started, active again when it has ended."""
+        self.has_fit = False
+        """Whether a fit was logged to it by `autolog`."""
         self._route = route
         self._sender = sender
         self._shelf = Shelf(sender, route.clock)
@@ -154,6 +156,16 @@ class ActiveRun:
         ]
         self._sender.log(points)
 
+    def log_points(self, points: Sequence[tuple[str, float, int, int]]) -> None:
+        """Append points whose time is known: key, value, step, microseconds since 1970 UTC."""
+        self._check()
+        self._sender.log(
+            [
+                (check_key("metric", key), number_of(key, value), step_of(key, step), time_us)
+                for key, value, step, time_us in points
+            ]
+        )
+
     def set_tag(self, key: str, value: object) -> None:
         """Set a tag, as text, replacing an earlier value."""
         self.set_tags({key: value})
@@ -219,6 +231,11 @@ class ActiveRun:
         """
         self._check()
         return self._shelf.keep_dataset(data, name)
+
+    def describe_datasets(self, datasets: Sequence[LoggedDataset]) -> None:
+        """Note data that the run read and that is kept elsewhere, as its owner describes it."""
+        self._check()
+        self._shelf.describe(datasets)
 
     def log_model(
         self, model: object, *, example: object, name: str = "model", register: str | None = None

@@ -29,6 +29,7 @@ from millwright.records.data import DatasetVersion
 from millwright.records.models import ModelVersion
 from millwright.records.runs import (
     ArtifactFile,
+    LoggedDataset,
     MetricPoint,
     Problem,
     Run,
@@ -96,6 +97,12 @@ class DatasetAdded(Struct, frozen=True, kw_only=True, tag="dataset"):
     source: str
 
 
+class Described(Struct, frozen=True, kw_only=True, tag="described"):
+    """Data that the run read and that is kept elsewhere, as its owner describes it."""
+
+    datasets: list[LoggedDataset]
+
+
 class ModelRegistered(Struct, frozen=True, kw_only=True, tag="model"):
     """A stored package becomes a version of a model, which the run made."""
 
@@ -122,6 +129,7 @@ Item: TypeAlias = (
     | Filed
     | DatasetRead
     | DatasetAdded
+    | Described
     | ModelRegistered
     | Finished
 )
@@ -153,6 +161,8 @@ def deliver(door: Door, run: RunId, item: Item, *, folder: Path) -> None:
             _link_dataset(door, run, door.data.show(ref=item.ref))
         case DatasetAdded():
             add_dataset(door, run, item)
+        case Described():
+            door.runs.log_datasets(run=run, datasets=item.datasets)
         case ModelRegistered():
             register_model(door, run, item)
         case Finished():

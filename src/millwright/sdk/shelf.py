@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,10 +24,11 @@ from millwright.core.ids import RunId
 from millwright.core.refs import check_name, parse_ref
 from millwright.records.data import DatasetVersion
 from millwright.records.models import ModelVersion
-from millwright.records.runs import ArtifactFile, RunLink
+from millwright.records.runs import ArtifactFile, LoggedDataset, RunLink
 from millwright.sdk.items import (
     DatasetAdded,
     DatasetRead,
+    Described,
     Filed,
     Item,
     Linked,
@@ -172,6 +173,10 @@ class Shelf:
                 "a table that becomes a dataset needs a name", fix="log_dataset(…, name=…)"
             )
         return self._add_table(data, name)
+
+    def describe(self, datasets: Sequence[LoggedDataset]) -> None:
+        """Note what the run read that is kept elsewhere."""
+        self._tell(Described(datasets=list(datasets)))
 
     def keep_model(
         self, model: object, name: str, *, example: object, register: str | None
