@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from millwright.pipelines.context import StepContext
     from millwright.pipelines.graph import pipeline
     from millwright.pipelines.step import step
+    from millwright.sdk.active import ActiveRun, LoggingWarning
+    from millwright.sdk.autolog import autolog
     from millwright.sdk.calls import (
         flush,
         log_artifact,
@@ -42,13 +44,16 @@ if TYPE_CHECKING:
     from millwright.workspace.open import Workspace
 
 __all__ = [
+    "ActiveRun",
     "Client",
+    "LoggingWarning",
     "MillwrightError",
     "StepContext",
     "Workspace",
     "__version__",
     "active_run",
     "attach_run",
+    "autolog",
     "end_run",
     "flush",
     "load_model",
@@ -74,13 +79,16 @@ __all__ = [
 ]
 
 _WHERE = {
+    "ActiveRun": "millwright.sdk.active",
     "Client": "millwright.client.services",
+    "LoggingWarning": "millwright.sdk.active",
     "MillwrightError": "millwright.core.errors",
     "StepContext": "millwright.pipelines.context",
     "Workspace": "millwright.workspace.open",
     "__version__": "millwright.core.version",
     "active_run": "millwright.sdk.current",
     "attach_run": "millwright.sdk.current",
+    "autolog": "millwright.sdk.autolog",
     "end_run": "millwright.sdk.current",
     "flush": "millwright.sdk.calls",
     "load_model": "millwright.sdk.models",
