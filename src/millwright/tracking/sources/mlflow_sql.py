@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -42,6 +41,7 @@ from millwright.tracking.sources.mlflow_words import (
 
 _NEEDED = ("experiments", "runs", "metrics", "params", "tags")
 _WAIT_S = 10.0
+_ROWS_AT_ONCE = 1000
 _DEFAULT_WORKSPACE = "default"
 
 
@@ -134,7 +134,7 @@ class MlflowDatabase:
             )
         yield from parents_first(heads)
         if deleted:
-            yield Unread(where=self.place, why=f"{deleted} deleted runs were left out")
+            yield Unread(where=self.place, why=f"deleted runs were left out: {deleted}")
 
     def items(self, run: FoundRun) -> Iterator[Item]:
         """Iterate over what the tables and the artifacts hold of a run."""
@@ -348,8 +348,9 @@ class MlflowDatabase:
 
     def _rows(self, sql: str, *values: str | int) -> Iterator[sqlite3.Row]:
         try:
-            with closing(self._database.cursor()) as cursor:
-                yield from cursor.execute(sql, values)
+            cursor = self._database.execute(sql, values)
+            while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+                yield from rows
         except sqlite3.Error as error:
             raise Corrupt(f"{self.place} cannot be read", why=str(error)) from error
 

@@ -54,7 +54,7 @@ def test_what_was_not_deleted_is_found(source: MlflowDatabase, path: Path) -> No
     ]
     assert [run.start_us for run in runs] == [T0_US, T0_US - 5000]
     assert {run.uuid for run in runs} == {PARENT, CHILD}
-    assert unread_of(found) == [f"sqlite:///{path}: 1 deleted runs were left out"]
+    assert unread_of(found) == [f"sqlite:///{path}: deleted runs were left out: 1"]
 
 
 def test_everything_of_a_run_is_found(source: MlflowDatabase, tmp_path: Path) -> None:
