@@ -27,6 +27,8 @@ class Projects:
         self._database = database
         self._recorder = recorder
         self._clock = clock
+        # A project keeps its name and key for ever, so that each is read once.
+        self._known: dict[str, Project] = {}
 
     def create(self, name: str, *, act: Act, tx: Writer | None = None) -> Project:
         """Add a project and return it; raises Conflict when the name is taken.
@@ -50,8 +52,18 @@ class Projects:
 
     def get(self, text: str) -> Project:
         """Return the project with that name or id; raises NotFound."""
-        with self._database.read() as tx:
-            return read_project(tx, text)
+        known = self._known.get(text)
+        if known is None:
+            with self._database.read() as tx:
+                known = self._known[text] = read_project(tx, text)
+        return known
+
+    def of_key(self, key: int) -> Project:
+        """Return the project of a key; raises NotFound."""
+        for project in self.list():
+            if project.key == key:
+                return project
+        raise NotFound(f"no project with the key {key}")
 
     def list(self) -> list[Project]:
         """Return all projects, by name."""

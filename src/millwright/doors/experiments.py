@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from msgspec import Struct
+
 from millwright.doors.operation import operation
 from millwright.records.access import Permission
-from millwright.records.runs import Experiment
+from millwright.records.runs import Experiment, Lifecycle
+
+
+class FoundExperiments(Struct, frozen=True, kw_only=True):
+    """One page of a search, and the token by which to read on."""
+
+    experiments: list[Experiment]
+    next_token: str | None
 
 
 class Experiments(Protocol):
@@ -27,6 +36,19 @@ class Experiments(Protocol):
     @operation("GET", "/experiments", needs=Permission.RUN_READ)
     def list_all(self, *, deleted: bool = False) -> list[Experiment]:
         """Return the project's experiments, or those that are deleted."""
+        ...
+
+    @operation("POST", "/experiments/search", needs=Permission.RUN_READ)
+    def search(
+        self,
+        *,
+        filter: str = "",
+        order: list[str] | None = None,
+        lifecycle: Lifecycle = "active",
+        limit: int = 1000,
+        token: str | None = None,
+    ) -> FoundExperiments:
+        """Return experiments that fit a filter, newest first where nothing else orders them."""
         ...
 
     @operation("GET", "/experiments/{ref}", needs=Permission.RUN_READ)

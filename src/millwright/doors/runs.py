@@ -24,6 +24,7 @@ from millwright.records.runs import (
     RunLink,
     RunSource,
     RunStatus,
+    SearchVocabulary,
 )
 
 
@@ -185,6 +186,7 @@ class Runs(Protocol):
         with_points: bool = False,
         limit: int = 100,
         token: str | None = None,
+        vocabulary: SearchVocabulary = "millwright",
     ) -> FoundRuns:
         """Return the runs that fit a filter, in an order, with the fields asked for."""
         ...
@@ -201,7 +203,15 @@ class Runs(Protocol):
         ...
 
     @operation("POST", "/runs/curves", needs=Permission.RUN_READ)
-    def curves(self, *, runs: list[str], keys: list[str], limit: int = 1000) -> list[Curve]:
+    def curves(
+        self,
+        *,
+        runs: list[str],
+        keys: list[str],
+        limit: int = 1000,
+        first_step: int | None = None,
+        last_step: int | None = None,
+    ) -> list[Curve]:
         """Return metrics of runs by step, thinned for a chart without losing a peak."""
         ...
 

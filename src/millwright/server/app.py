@@ -24,6 +24,7 @@ from millwright.server.auth import NEEDS, PUBLIC, Caller, Gate, Needs, caller_of
 from millwright.server.edge import Edge
 from millwright.server.following import LOOK_EVERY_S, PlanFollower
 from millwright.server.host import Host
+from millwright.server.mlflow.app import MlflowApp, beside
 from millwright.server.problems import (
     AnyRequest,
     answer_http,
@@ -76,7 +77,9 @@ def create_app(
         logging_config=None,
     )
     check_declared(routed)
-    return Edge(routed, metrics=counts, clock=clock)
+    mlflow = MlflowApp(host, clock=clock, open_on_loopback=open_on_loopback)
+    routed.on_shutdown.append(mlflow.close)
+    return Edge(beside(routed, mlflow), metrics=counts, clock=clock)
 
 
 def check_declared(app: Litestar) -> None:

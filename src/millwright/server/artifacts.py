@@ -1,8 +1,5 @@
 """Streams between the network and the artifact store: any size in, any size out, flat memory.
 
-Bytes travel in pieces of about 1 MiB. The store works in a thread and asks the event loop for
-the next piece, or is asked for it, so that neither side runs ahead of the other.
-
 Who may: artifacts have no kind of their own, so each route takes any of the permissions whose
 holders have bytes to move. Reading takes `data.read`, or `serve.follow`, with which a serving
 process fetches the packages its plan names. Storing takes one of the permissions that register
@@ -17,10 +14,10 @@ is kept from readers of the journal (a batch of labels) has no address in it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO
 
-from anyio import CapacityLimiter, from_thread, to_thread
+from anyio import CapacityLimiter, to_thread
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response, Stream
 
@@ -31,9 +28,9 @@ from millwright.server.auth import NEEDS, Needs
 from millwright.server.host import Host
 from millwright.server.problems import AnyRequest
 from millwright.server.routes import read_path
+from millwright.server.streaming import pieces_of, take
 
 PATH = "/api/v1/artifacts/{digest:str}"
-PIECE_BYTES = 1 << 20
 CHECK_FIRST_BYTES = 64 << 20
 """Up to this size an object is read twice, so that damage is told before any of it goes."""
 MEDIA_TYPE = "application/octet-stream"
@@ -97,46 +94,36 @@ class Streams:
 
         size_bytes, stream = await to_thread.run_sync(start, limiter=self._limiter)
         return Stream(
-            self._pieces(stream), media_type=MEDIA_TYPE, headers=_headers(digest, size_bytes)
+            # The store checks as it reads: a large object that is damaged ends in an error before
+            # its last byte, and the client is left with fewer bytes than Content-Length promised.
+            pieces_of(stream, self._limiter),
+            media_type=MEDIA_TYPE,
+            headers=_headers(digest, size_bytes),
         )
 
-    async def _pieces(self, stream: BinaryIO) -> AsyncIterator[bytes]:
-        # The store checks as it reads: a large object that is damaged ends in an error before its
-        # last byte, and the client is left with fewer bytes than Content-Length promised.
-        try:
-            while piece := await to_thread.run_sync(
-                stream.read, PIECE_BYTES, limiter=self._limiter
-            ):
-                yield piece
-        finally:
-            stream.close()
-
     async def _store(self, digest: Digest, request: AnyRequest) -> Response[None]:
-        incoming = request.stream()
+        def put(pieces: Iterator[bytes]) -> None:
+            self._host.artifacts.put_pieces(_checked(pieces, digest))
 
-        async def next_piece() -> bytes:
-            gathered = bytearray()
-            async for part in incoming:
-                gathered += part
-                if len(gathered) >= PIECE_BYTES:
-                    break
-            return bytes(gathered)
-
-        def pieces() -> Iterator[bytes]:
-            hasher = Hasher()
-            while piece := from_thread.run(next_piece):
-                hasher.update(piece)
-                yield piece
-            # Raised before the store names what it was given, so nothing is stored.
-            if hasher.digest() != digest:
-                raise Invalid(
-                    f"the bytes sent are not those of {digest}",
-                    why=f"the {hasher.size_bytes} bytes have the digest {hasher.digest()}",
-                    fix="send the file again; it may have changed meanwhile",
-                )
-
-        await to_thread.run_sync(self._host.artifacts.put_pieces, pieces(), limiter=self._limiter)
+        await take(put, request.stream(), self._limiter)
         return Response(None, status_code=204)
+
+
+def _checked(pieces: Iterator[bytes], digest: Digest) -> Iterator[bytes]:
+    """Hand pieces on; raises Invalid behind the last when they are not what was announced.
+
+    That is before the store names what it was given, so that nothing is stored.
+    """
+    hasher = Hasher()
+    for piece in pieces:
+        hasher.update(piece)
+        yield piece
+    if hasher.digest() != digest:
+        raise Invalid(
+            f"the bytes sent are not those of {digest}",
+            why=f"the {hasher.size_bytes} bytes have the digest {hasher.digest()}",
+            fix="send the file again; it may have changed meanwhile",
+        )
 
 
 def _digest_of(request: AnyRequest) -> Digest:

@@ -83,12 +83,90 @@ def check_bind(host: str, *, authenticated: bool) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What of a request tells who sends it."""
+
+    method: str
+    peer: str
+    """The address at the other end of the connection."""
+    headers: list[tuple[bytes, bytes]]
+    authorization: str | None
+
+
+def seen_of(scope: Mapping[str, Any]) -> Seen:
+    """Return what tells who sends a request; raises Invalid for a header that is sent twice."""
+    peer = scope.get("client")
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    return Seen(
+        method=scope["method"],
+        peer=peer[0] if peer else "",
+        headers=headers,
+        authorization=_one(headers, "authorization"),
+    )
+
+
+def project_of(seen: Seen) -> str | None:
+    """Return the project that a request names; raises Invalid for a name that cannot be."""
+    name = _one(seen.headers, PROJECT_HEADER)
+    return None if name is None else check_name(name, "project")
+
+
+class Identify:
+    """Finds out who sends a request; the one place where a credential is looked at."""
+
+    def __init__(self, host: Host, *, open_on_loopback: bool) -> None:
+        self._host = host
+        self._open_on_loopback = open_on_loopback
+
+    def principal(self, seen: Seen) -> Principal:
+        """Return who it is; raises Unauthenticated."""
+        if seen.authorization is None:
+            self.check_local(seen)
+            return self._host.local_principal()
+        scheme, _, secret = seen.authorization.partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise Unauthenticated(
+                "the Authorization header holds no bearer token",
+                fix="send Authorization: Bearer mw_…",
+            )
+        try:
+            return self._host.authenticate(secret.strip())
+        except Unauthenticated:
+            # One answer for all: whether a token was ever issued is nobody's business.
+            raise Unauthenticated(
+                "this token opens nothing",
+                why="it is unknown, expired or revoked, or its owner is disabled",
+                fix="make a new one: mill token create",
+            ) from None
+
+    def check_local(self, seen: Seen) -> None:
+        """Return when a request without credentials may come in; raises Unauthenticated."""
+        if not self._open_on_loopback:
+            raise Unauthenticated(
+                "this server wants to know who is asking",
+                why="the request carries no token",
+                fix="send Authorization: Bearer TOKEN (make one: mill token create)",
+            )
+        _check_local(method=seen.method, peer=seen.peer, headers=seen.headers)
+
+    def only_project(self, principal: Principal) -> str:
+        """Return the project that a token is limited to, else the default one."""
+        if principal.project_key is None:
+            return DEFAULT_PROJECT
+        return self._host.project_name(principal.project_key)
+
+    def project_key(self, name: str) -> int:
+        """Return the key of a project; raises NotFound."""
+        return self._host.project_key(name)
+
+
 class Gate:
     """Lets requests through, or raises Unauthenticated or Denied."""
 
     def __init__(self, host: Host, *, open_on_loopback: bool, limiter: CapacityLimiter) -> None:
         self._host = host
-        self._open_on_loopback = open_on_loopback
+        self._identify = Identify(host, open_on_loopback=open_on_loopback)
         self._limiter = limiter
 
     async def check(self, connection: Connection, handler: BaseRouteHandler) -> None:
@@ -99,32 +177,17 @@ class Gate:
         if needs.is_public:
             return
         scope = cast("Mapping[str, Any]", connection.scope)
-        peer = scope.get("client")
         caller = await to_thread.run_sync(
             lambda: self._admit(
-                needs,
-                method=scope["method"],
-                path=scope["path"],
-                peer=peer[0] if peer else "",
-                headers=scope["headers"],
-                request=scope[REQUEST_KEY],
+                needs, seen_of(scope), path=scope["path"], request=scope[REQUEST_KEY]
             ),
             limiter=self._limiter,
         )
         connection.state[CALLER] = caller
 
-    def _admit(
-        self,
-        needs: Needs,
-        *,
-        method: str,
-        path: str,
-        peer: str,
-        headers: list[tuple[bytes, bytes]],
-        request: RequestId,
-    ) -> Caller:
-        principal = self._identify(method=method, peer=peer, headers=headers)
-        project = check_name(_one(headers, PROJECT_HEADER) or DEFAULT_PROJECT, "project")
+    def _admit(self, needs: Needs, seen: Seen, *, path: str, request: RequestId) -> Caller:
+        principal = self._identify.principal(seen)
+        project = project_of(seen) or DEFAULT_PROJECT
         missing: NotFound | None = None
         try:
             key = self._host.project_key(project)
@@ -144,33 +207,6 @@ class Gate:
         if missing is not None:
             raise missing
         return Caller(principal, project, key, request)
-
-    def _identify(self, *, method: str, peer: str, headers: list[tuple[bytes, bytes]]) -> Principal:
-        given = _one(headers, "authorization")
-        if given is None:
-            if not self._open_on_loopback:
-                raise Unauthenticated(
-                    "this server wants to know who is asking",
-                    why="the request carries no token",
-                    fix="send Authorization: Bearer TOKEN (make one: mill token create)",
-                )
-            _check_local(method=method, peer=peer, headers=headers)
-            return self._host.local_principal()
-        scheme, _, secret = given.partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
-            raise Unauthenticated(
-                "the Authorization header holds no bearer token",
-                fix="send Authorization: Bearer mw_…",
-            )
-        try:
-            return self._host.authenticate(secret.strip())
-        except Unauthenticated:
-            # One answer for all: whether a token was ever issued is nobody's business.
-            raise Unauthenticated(
-                "this token opens nothing",
-                why="it is unknown, expired or revoked, or its owner is disabled",
-                fix="make a new one: mill token create",
-            ) from None
 
 
 def caller_of(connection: Connection) -> Caller:

@@ -25,7 +25,7 @@ from millwright.server.problems import (
     unexpected,
 )
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 UNMATCHED = "unmatched"
 
 _ALWAYS = (

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from millwright.access.permissions import Principal
 from millwright.artifacts.store import ArtifactStore
 from millwright.core.ids import RequestId
 from millwright.doors.door import Door
 from millwright.records.access import Permission
+
+T = TypeVar("T")
 
 
 class Host(Protocol):
@@ -31,6 +34,10 @@ class Host(Protocol):
         """Return the key of the project of that name; raises NotFound."""
         ...
 
+    def project_name(self, key: int) -> str:
+        """Return the name of the project of that key; raises NotFound."""
+        ...
+
     def door(self, principal: Principal, project: str, *, request: RequestId | None) -> Door:
         """Return a permission-checked door for one request.
 
@@ -48,6 +55,14 @@ class Host(Protocol):
         request: RequestId,
     ) -> None:
         """Journal that somebody known was turned away at the server's own check."""
+        ...
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T | Exception]:
+        """Make calls of this home's doors with one commit; return what each gave or raised."""
+        ...
+
+    def ensure_default_experiment(self, principal: Principal, project: str) -> None:
+        """Make the experiment `Default` of a project where it is not there."""
         ...
 
     def plan_revision(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from millwright.core.clock import Clock
 from millwright.core.errors import Conflict, Invalid, NotFound
@@ -10,7 +12,11 @@ from millwright.core.ids import new_id
 from millwright.core.refs import check_title, did_you_mean
 from millwright.journal.log import Journal
 from millwright.metadata.database import Database, Reader, Writer
+from millwright.metadata.filters import Vocabulary, parse_filter, parse_order
+from millwright.metadata.paging import read_token, write_token
 from millwright.metadata.tables import experiments as tables
+from millwright.metadata.tables import finding
+from millwright.metadata.tables.finding import Scope, Spelled
 from millwright.records.events import (
     Act,
     Detail,
@@ -19,11 +25,42 @@ from millwright.records.events import (
     ExperimentRenamed,
     Subject,
 )
-from millwright.records.runs import Experiment
+from millwright.records.runs import Experiment, Lifecycle
 
 DEFAULT_EXPERIMENT = "Default"
 MAX_TAG_KEY_CHARS = 250
-MAX_TAG_CHARS = 5000
+MAX_TAG_CHARS = 20_000
+MAX_PAGE = 50_000
+
+
+VOCABULARY = Vocabulary(
+    entities={
+        "tag": "tag",
+        "tags": "tag",
+        "attribute": "attribute",
+        "attributes": "attribute",
+    },
+    numbers=frozenset({"creation_time", "last_update_time"}),
+    texts=frozenset({"name", "experiment_id"}),
+    aliases={"created": "creation_time", "changed": "last_update_time", "number": "experiment_id"},
+    orderable=frozenset({"attribute"}),
+)
+ATTRIBUTES: Mapping[str, Spelled] = MappingProxyType(
+    {
+        "name": Spelled("e.name"),
+        "experiment_id": Spelled("CAST(e.number AS TEXT)", order="e.number"),
+        "creation_time": Spelled("e.created_us / 1000", is_number=True),
+        "last_update_time": Spelled("e.changed_us / 1000", is_number=True),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundExperiments:
+    """One page of a search, and the token by which to read on."""
+
+    experiments: list[Experiment]
+    next_token: str | None
 
 
 class ExperimentExists(Conflict):
@@ -118,6 +155,34 @@ class Experiments:
                 for row in tables.list_rows(tx, project=project_key)
             ]
 
+    def search(
+        self,
+        project_key: int,
+        *,
+        filter_: str = "",
+        order: Sequence[str] = (),
+        lifecycle: Lifecycle = "active",
+        limit: int = 1000,
+        token: str | None = None,
+    ) -> FoundExperiments:
+        """Return experiments that fit a filter, newest first where nothing else orders them.
+
+        Raises FilterError and Invalid.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise Invalid(f"a page holds 1 to {MAX_PAGE} experiments, not {limit}")
+        clauses = parse_filter(filter_, VOCABULARY)
+        orders = parse_order(order, VOCABULARY)
+        after = None if token is None else read_token(token)
+        scope = _scope(project_key, lifecycle, ordered=bool(orders))
+        with self._database.read() as tx:
+            pks, cursor = finding.find(tx, scope, clauses, orders, limit=limit, after=after)
+            tags = tables.read_tags(tx, project=project_key)
+            found = [
+                tables.to_experiment(tables.find_by_key(tx, pk=pk), tags.get(pk, {})) for pk in pks
+            ]
+        return FoundExperiments(found, None if cursor is None else write_token(cursor))
+
     def rename(self, act: Act, ref: str, name: str) -> None:
         """Give an experiment another name; raises ExperimentExists when it is taken."""
         check_title(name, "experiment")
@@ -183,6 +248,23 @@ def find_experiment(tx: Reader, project_key: int, ref: str) -> tables.Experiment
             fix=did_you_mean(ref, known) or "`mill experiment list` shows them",
         )
     return row
+
+
+def _scope(project_key: int, lifecycle: Lifecycle, *, ordered: bool) -> Scope:
+    conditions = ["e.project_id = :project"]
+    if lifecycle != "all":
+        conditions.append(f"e.deleted_us IS {'NULL' if lifecycle == 'active' else 'NOT NULL'}")
+    return Scope(
+        tables="experiment e",
+        alias="e",
+        conditions=conditions,
+        given={"project": project_key},
+        attributes=ATTRIBUTES,
+        children={"tag": "FROM experiment_tag c WHERE c.experiment_pk = e.pk AND c.key = :key"},
+        last=(("e.number", True),)
+        if ordered
+        else (("e.created_us / 1000", True), ("e.number", False)),
+    )
 
 
 def _require_active(row: tables.ExperimentRow) -> tables.ExperimentRow:

@@ -65,7 +65,14 @@ class Metrics:
         return HistoryPage(_points(key, found[:limit]), place)
 
     def curves(
-        self, project_key: int, runs: Sequence[str], keys: Sequence[str], *, limit: int = 1000
+        self,
+        project_key: int,
+        runs: Sequence[str],
+        keys: Sequence[str],
+        *,
+        limit: int = 1000,
+        first_step: int | None = None,
+        last_step: int | None = None,
     ) -> list[Curve]:
         """Return each metric of each run as at most `limit` points, by step.
 
@@ -88,7 +95,12 @@ class Metrics:
                 for key in keys:
                     if key not in numbers:
                         continue
-                    stored = tables.read_points(tx, run_pk=row.pk, key_pk=numbers[key])
+                    stored = [
+                        point
+                        for point in tables.read_points(tx, run_pk=row.pk, key_pk=numbers[key])
+                        if (first_step is None or point[3] >= first_step)
+                        and (last_step is None or point[3] <= last_step)
+                    ]
                     if stored:
                         kept = thin(sorted(stored, key=_by_step), limit)
                         points = _points(key, kept)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self, TypeVar
@@ -256,6 +257,10 @@ class Home(Rooms):
         """Return the integer key of a project; raises NotFound."""
         return self.projects.get(name).key
 
+    def project_name(self, key: int) -> str:
+        """Return the name of the project of that key; raises NotFound."""
+        return self.projects.of_key(key).name
+
     def door(
         self, principal: Principal, project: str, *, request: RequestId | None = None
     ) -> Workspace:
@@ -276,6 +281,14 @@ class Home(Rooms):
         if found is None:
             raise NotFound(f"{run} is not the run of a pipeline, so it has no steps")
         return found
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T | Exception]:
+        """Make calls of this home's doors with one commit; return what each gave or raised."""
+        return self.database.together(calls)
+
+    def ensure_default_experiment(self, principal: Principal, project: str) -> None:
+        """Make the experiment `Default` of a project where it is not there."""
+        self.runs.experiments.ensure_default(self.session(principal, project).act())
 
     def plan_revision(self) -> int:
         """Return the common revision of all deployment plans."""

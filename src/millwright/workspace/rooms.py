@@ -153,6 +153,19 @@ class Rooms:
         return Searches(self.database, self.keys_of_telemetry)
 
     @cached_property
+    def mlflow_searches(self) -> Searches:
+        """Runs by filter and order in the words of MLflow's clients."""
+        from millwright.tracking.search import Searches
+        from millwright.tracking.vocabulary import MLFLOW_ATTRIBUTES, MLFLOW_RUNS
+
+        return Searches(
+            self.database,
+            self.keys_of_telemetry,
+            vocabulary=MLFLOW_RUNS,
+            attributes=MLFLOW_ATTRIBUTES,
+        )
+
+    @cached_property
     def files(self) -> Files:
         """Artifacts by path."""
         from millwright.tracking.files import Files

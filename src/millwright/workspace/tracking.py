@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from millwright.core.digest import Digest
 from millwright.core.ids import LoggedModelId, RunId
+from millwright.doors.experiments import FoundExperiments
 from millwright.doors.logged_models import DatasetRef, FoundModels
 from millwright.doors.runs import FoundRuns, HistoryPage, RunPage
 from millwright.metadata.paging import read_token, write_token
@@ -26,6 +27,7 @@ from millwright.records.runs import (
     RunLink,
     RunSource,
     RunStatus,
+    SearchVocabulary,
 )
 from millwright.tracking.files import run_folder
 from millwright.tracking.logged_models import DatasetName
@@ -187,6 +189,7 @@ class Runs(Service):
         with_points: bool = False,
         limit: int = 100,
         token: str | None = None,
+        vocabulary: SearchVocabulary = "millwright",
     ) -> FoundRuns:
         wanted = Wanted(
             experiments=experiments or (),
@@ -198,7 +201,8 @@ class Runs(Service):
             fields=fields,
             with_points=with_points,
         )
-        found = self.home.searches.find(self.session.key, wanted, limit=limit, token=token)
+        searches = {"millwright": self.home.searches, "mlflow": self.home.mlflow_searches}
+        found = searches[vocabulary].find(self.session.key, wanted, limit=limit, token=token)
         return FoundRuns(runs=found.runs, next_token=found.next_token)
 
     def count(
@@ -228,8 +232,23 @@ class Runs(Service):
         token = None if place is None else write_token(list(place))
         return HistoryPage(points=found.points, next_token=token)
 
-    def curves(self, *, runs: list[str], keys: list[str], limit: int = 1000) -> list[Curve]:
-        return self.home.runs.metrics.curves(self.session.key, runs, keys, limit=limit)
+    def curves(
+        self,
+        *,
+        runs: list[str],
+        keys: list[str],
+        limit: int = 1000,
+        first_step: int | None = None,
+        last_step: int | None = None,
+    ) -> list[Curve]:
+        return self.home.runs.metrics.curves(
+            self.session.key,
+            runs,
+            keys,
+            limit=limit,
+            first_step=first_step,
+            last_step=last_step,
+        )
 
     def steps(self, *, ref: str) -> PipelineRun:
         run = self.home.runs.get(self.session.key, ref)
@@ -256,6 +275,25 @@ class Experiments(Service):
 
     def show(self, *, ref: str) -> Experiment:
         return self.home.runs.experiments.get(self.session.key, ref)
+
+    def search(
+        self,
+        *,
+        filter: str = "",
+        order: list[str] | None = None,
+        lifecycle: Lifecycle = "active",
+        limit: int = 1000,
+        token: str | None = None,
+    ) -> FoundExperiments:
+        found = self.home.runs.experiments.search(
+            self.session.key,
+            filter_=filter,
+            order=order or (),
+            lifecycle=lifecycle,
+            limit=limit,
+            token=token,
+        )
+        return FoundExperiments(experiments=found.experiments, next_token=found.next_token)
 
     def rename(self, *, ref: str, name: str, reason: str = "") -> Experiment:
         self.home.runs.experiments.rename(self.session.act(reason), ref, name)

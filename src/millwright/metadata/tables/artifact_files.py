@@ -78,12 +78,12 @@ def list_folders(tx: Reader, *, project: int, folder: str) -> list[str]:
         found = tx.value(
             str,
             "SELECT folder FROM artifact_file WHERE project_id = :project "
-            "AND folder >= :low AND folder > :self"
+            "AND folder >= :low AND folder > :itself"
             + (" AND folder < :high" if folder else "")
             + " ORDER BY folder LIMIT 1",
             project=project,
             low=low,
-            self=folder,
+            itself=folder,
             **({"high": f"{folder}{_BEHIND_SLASH}"} if folder else {}),
         )
         if found is None:

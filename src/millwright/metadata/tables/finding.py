@@ -23,6 +23,8 @@ class Spelled:
     sql: str
     nullable: bool = False
     is_number: bool = False
+    order: str | None = None
+    """What to order by instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,9 @@ def find(
         (sql, down)
         for sql, down in scope.last
         if not any(
-            entity == "attribute" and scope.attributes[key].sql == sql for entity, key in named
+            entity == "attribute"
+            and sql in {scope.attributes[key].sql, scope.attributes[key].order}
+            for entity, key in named
         )
     ]
     if after is not None:
@@ -114,7 +118,7 @@ def _terms(scope: Scope, order: Order, given: dict[str, Value]) -> list[Term]:
     if order.field.entity == "attribute":
         spelled = scope.attributes[order.field.key]
         if not spelled.nullable:
-            return [(spelled.sql, order.descending)]
+            return [(spelled.order or spelled.sql, order.descending)]
         zero = "0" if spelled.is_number else "''"
         return [
             (f"CASE WHEN {spelled.sql} IS NULL THEN 1 ELSE 0 END", False),

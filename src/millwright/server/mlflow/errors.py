@@ -1,0 +1,108 @@
+"""Errors as MLflow's clients know them: `{"error_code": …, "message": …}` and a status."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+
+import msgspec
+
+from millwright.core.errors import (
+    Conflict,
+    Denied,
+    Invalid,
+    MillwrightError,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unauthenticated,
+    Unreachable,
+    Unsupported,
+)
+
+INVALID = "INVALID_PARAMETER_VALUE"
+MISSING = "RESOURCE_DOES_NOT_EXIST"
+EXISTS = "RESOURCE_ALREADY_EXISTS"
+DENIED = "PERMISSION_DENIED"
+NO_ENDPOINT = "ENDPOINT_NOT_FOUND"
+INTERNAL = "INTERNAL_ERROR"
+
+STATUS: Mapping[str, int] = MappingProxyType(
+    {
+        INVALID: 400,
+        EXISTS: 400,
+        "BAD_REQUEST": 400,
+        "UNAUTHENTICATED": 401,
+        DENIED: 403,
+        MISSING: 404,
+        NO_ENDPOINT: 404,
+        "RESOURCE_CONFLICT": 409,
+        "REQUEST_LIMIT_EXCEEDED": 429,
+        "INVALID_STATE": 500,
+        INTERNAL: 500,
+        "NOT_IMPLEMENTED": 501,
+        "TEMPORARILY_UNAVAILABLE": 503,
+        "DEADLINE_EXCEEDED": 504,
+    }
+)
+"""Code -> status, as MLflow's server answers."""
+
+
+class MlflowError(Exception):
+    """An error with MLflow's own code and text."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that goes with the code."""
+        return STATUS[self.code]
+
+    def body(self) -> bytes:
+        """Return the document that a client reads."""
+        return msgspec.json.encode({"error_code": self.code, "message": self.message})
+
+
+def invalid(message: str) -> MlflowError:
+    """Return the error that a parameter cannot be what it is."""
+    return MlflowError(INVALID, message)
+
+
+def missing(message: str) -> MlflowError:
+    """Return the error that there is no such thing."""
+    return MlflowError(MISSING, message)
+
+
+def translated(error: MillwrightError) -> MlflowError:
+    """Return an error of ours in MLflow's terms, its reason and advice in the message."""
+    match error:
+        case Unauthenticated():
+            code = "UNAUTHENTICATED"
+        case Denied() | Refused():
+            code = DENIED
+        case NotFound():
+            code = MISSING
+        case Invalid():
+            code = INVALID
+        case Conflict():
+            code = "RESOURCE_CONFLICT"
+        case TimedOut() | Unreachable():
+            code = "TEMPORARILY_UNAVAILABLE"
+        case Unsupported():
+            code = "NOT_IMPLEMENTED"
+        case _:
+            code = INTERNAL
+    return MlflowError(code, ". ".join(part for part in (error.what, error.why, error.fix) if part))
+
+
+@contextmanager
+def no_such(message: str) -> Generator[None]:
+    """Turn a NotFound of the block into MLflow's own words for it."""
+    try:
+        yield
+    except NotFound as error:
+        raise missing(message) from error
