@@ -12,6 +12,7 @@ from fixtures.example_host import serving
 from millwright.doors.door import Door
 from millwright.sdk.current import end_run
 from millwright.server.host import Host
+from millwright.testing.clock import FakeClock
 from millwright.workspace.config import Config, load_config
 from millwright.workspace.open import Home
 
@@ -54,6 +55,11 @@ def config(request: pytest.FixtureRequest, home: Home, project: Path) -> Config:
         return load_config(environment={}, folder=project, home=home.path)
     url: str = request.getfixturevalue("address")
     return load_config(environment={}, folder=project, url=url)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture(autouse=True)
