@@ -18,17 +18,28 @@ EXECUTED = "notebook/executed.ipynb"
 FOLDER = "notebook"
 
 
-class _History(Protocol):
+class History(Protocol):
+    """What we use of IPython's history."""
+
     def get_range(
         self, session: int, *, raw: bool, output: bool
-    ) -> Iterable[tuple[int, int, str]]: ...
+    ) -> Iterable[tuple[int, int, str]]:
+        """Iterate over the session, number and text of each cell."""
+        ...
 
 
 class Shell(Protocol):
     """What we use of IPython's shell."""
 
-    history_manager: _History | None
-    user_ns: dict[str, object]
+    @property
+    def history_manager(self) -> History | None:
+        """What was executed."""
+        ...
+
+    @property
+    def user_ns(self) -> dict[str, object]:
+        """The user's names."""
+        ...
 
 
 def find_shell() -> Shell | None:
