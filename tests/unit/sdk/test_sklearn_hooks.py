@@ -126,9 +126,8 @@ def test_everything_is_put_back(door: Door) -> None:
         warnings.simplefilter("error")
         LogisticRegression().fit(ROWS, LABELS)
     assert door.runs.page(limit=1).runs[0].id == before
-    assert [
-        kind for kind in estimator_classes() if hasattr(kind.fit, "__millwright_original__")
-    ] == []
+    for kind in estimator_classes():
+        assert not hasattr(kind.__dict__.get("fit"), "__millwright_original__")
 
 
 def test_hooking_twice_hooks_once() -> None:
