@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 
+from millwright.artifacts.paths import parse_artifact_path
 from millwright.artifacts.store import ArtifactStore
 from millwright.artifacts.trees import put_tree
 from millwright.core.canonical import encode
 from millwright.core.digest import Digest
+from millwright.core.errors import Invalid
 from millwright.records.runs import RunSource
 
 SOURCE_SUFFIXES = frozenset(
@@ -36,8 +38,12 @@ def capture(artifacts: ArtifactStore, root: Path, command: list[str]) -> RunSour
     hidden and build folders) with a source suffix and at most 1 MiB, 2,000 at most.
     """
     commit = _git(root, "rev-parse", "HEAD")
-    diff = None if commit is None else _git(root, "diff", "--binary", "HEAD", "--", ".")
-    files = {path.relative_to(root).as_posix(): path for path in source_files(root)}
+    diff = None if commit is None else uncommitted(root)
+    files = {
+        name: path
+        for path in source_files(root)
+        if _fits_tree(name := path.relative_to(root).as_posix())
+    }
     return RunSource(
         command=command,
         python=platform.python_version(),
@@ -48,6 +54,22 @@ def capture(artifacts: ArtifactStore, root: Path, command: list[str]) -> RunSour
         git_diff_digest=Digest(artifacts.put_bytes(diff)) if diff else None,
         process=process_identity(os.getpid()),
     )
+
+
+def uncommitted(root: Path) -> bytes:
+    """Return, as a patch, how the folder `root` of a repository differs from its last commit.
+
+    Source files that git does not track and does not ignore are new files in it, as far as they
+    are text; `git apply` makes the working copy from it again.
+    """
+    changed = _git(root, "diff", "--binary", "HEAD", "--", ".") or b""
+    prefix = (_git(root, "rev-parse", "--show-prefix") or b"").decode(errors="replace").strip()
+    listed = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", ".") or b""
+    names = sorted(name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name)
+    new = (
+        _added(prefix + name, root / name) for name in names[:MAX_FILES] if _is_source(root / name)
+    )
+    return changed + b"".join(new)
 
 
 def process_identity(pid: int) -> str | None:
@@ -75,6 +97,43 @@ def is_gone(process: str) -> bool:
         case _:
             return False
     return not here.startswith(f"{machine}/{boot}/") or process_identity(int(pid)) != process
+
+
+def _fits_tree(name: str) -> bool:
+    """Tell whether a tree can hold the name; a run does not fail over a file called oddly."""
+    try:
+        parse_artifact_path(name)
+    except Invalid:
+        return False
+    return True
+
+
+def _added(name: str, path: Path) -> bytes:
+    """Return a patch that adds a text file; nothing for one that a patch cannot carry."""
+    # git quotes such names; a file called like this is in the tree of source files all the same.
+    if not name.isprintable() or any(char in name for char in '"\\'):
+        return b""
+    try:
+        data = path.read_bytes()
+        data.decode()
+    except (OSError, UnicodeDecodeError):
+        return b""
+    if b"\0" in data:
+        return b""
+    mode = "100755" if os.access(path, os.X_OK) else "100644"
+    head = f"diff --git a/{name} b/{name}\nnew file mode {mode}\n"
+    if not data:
+        return head.encode()
+    lines = data.split(b"\n")
+    ends_whole = lines[-1] == b""
+    if ends_whole:
+        lines.pop()
+    # A name with a space is followed by a tab, which says where it ends.
+    tab = "\t" if " " in name else ""
+    span = "+1" if len(lines) == 1 else f"+1,{len(lines)}"
+    head += f"--- /dev/null\n+++ b/{name}{tab}\n@@ -0,0 {span} @@\n"
+    body = b"".join(b"+" + line + b"\n" for line in lines)
+    return head.encode() + body + (b"" if ends_whole else b"\\ No newline at end of file\n")
 
 
 def _is_number(text: str) -> bool:

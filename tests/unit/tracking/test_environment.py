@@ -66,6 +66,52 @@ def test_in_git_ignored_files_are_left_out_and_the_uncommitted_diff_is_kept(
     assert "pkg/steps.py" not in files_of(store, project)
 
 
+NEW_FILES = {
+    "new.py": "a = 1\nb = 2\n",
+    "one line.py": "a = 1",
+    "empty.py": "",
+    "ünï.py": "# größer\n",
+    "windows.py": "a = 1\r\nb = 2\r\n",
+    "pkg/deep.sql": "SELECT 1;\n\n\n",
+}
+
+
+@pytest.mark.parametrize("below", ["", "sub"])
+def test_the_working_copy_can_be_made_again_from_commit_and_diff(
+    store: ArtifactStore, project: Path, tmp_path_factory: pytest.TempPathFactory, below: str
+) -> None:
+    root = project / below
+    (root / "pkg").mkdir(parents=True, exist_ok=True)
+    (root / "kept.py").write_text("x = 1\n")
+    (project / ".gitignore").write_text("ignored.py\n")
+    git(project, "init", "-q")
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "first")
+    (root / "kept.py").write_text("x = 2\n")
+    for name, text in NEW_FILES.items():
+        (root / name).write_bytes(text.encode())
+    (root / "run.sh").write_text("#!/bin/sh\n")
+    (root / "run.sh").chmod(0o755)
+    (root / "ignored.py").write_text("secret = 1\n")
+    (root / "data.parquet").write_bytes(b"PAR1")
+    (root / "odd\\name.py").write_text("x\n")
+    (root / "binary.py").write_bytes(b"\xff\x00")
+    source = capture(store, root, [])
+    assert source.git_diff_digest is not None
+    assert source.git_commit is not None
+    copy = tmp_path_factory.mktemp("copy")
+    git(copy, "clone", "-q", str(project), "repo")
+    (copy / "patch").write_bytes(store.read_bytes(source.git_diff_digest))
+    git(copy / "repo", "apply", str(copy / "patch"))
+    made = copy / "repo" / below
+    assert (made / "kept.py").read_text() == "x = 2\n"
+    for name, text in NEW_FILES.items():
+        assert (made / name).read_bytes() == text.encode(), name
+    assert (made / "run.sh").stat().st_mode & 0o111
+    for name in ("ignored.py", "data.parquet", "odd\\name.py", "binary.py"):
+        assert not (made / name).exists()
+
+
 def test_the_environment_names_every_installed_distribution(
     store: ArtifactStore, project: Path
 ) -> None:
