@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from millwright.artifacts.store import ArtifactStore
 from millwright.artifacts.trees import load_tree
 from millwright.testing.artifacts import MemoryBackend
-from millwright.tracking.environment import capture, is_gone, process_identity
+from millwright.tracking.environment import capture, installed, is_gone, process_identity
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -120,6 +122,11 @@ def test_the_environment_names_every_installed_distribution(
     environment = json.loads(store.read_bytes(source.environment_digest))
     assert environment["msgspec"]
     assert environment["python"] == source.python
+
+
+def test_versions_are_those_that_the_library_tells() -> None:
+    told = {one.name: one.version for one in distributions()}
+    assert installed() == dict(sorted(told.items())) | {"python": platform.python_version()}
 
 
 def test_symbolic_links_and_large_files_are_left_out(store: ArtifactStore, project: Path) -> None:
