@@ -13,7 +13,7 @@ MAX_NAME_CHARS = 200
 MAX_TITLE_CHARS = 500
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]*")
 _VERSION = re.compile(r"v(0|[1-9][0-9]{0,17})")
-_ALIAS = re.compile(r"(?!v[0-9]+\Z)[A-Za-z][A-Za-z0-9_-]*")
+_ALIAS = re.compile(r"(?![vV][0-9]+\Z)[\w-]+")
 
 LATEST = "latest"
 
@@ -43,7 +43,7 @@ def parse_ref(text: str) -> Ref:
     'champion'
     """
     name, at, rest = text.partition("@")
-    check_name(name, "name")
+    check_model_name(name)
     if not at:
         return Ref(name)
     if matched := _VERSION.fullmatch(rest):
@@ -62,6 +62,28 @@ def check_name(text: str, noun: str) -> str:
     return text
 
 
+def check_model_name(text: str) -> str:
+    """Return `text` when it can name a model; raises Invalid.
+
+    Models come from clients that let more through than we do; what is kept out is what would read
+    as part of a reference or a path.
+    """
+    fits = (
+        0 < len(text) <= MAX_NAME_CHARS
+        and text.isprintable()
+        and text == text.strip()
+        and not text.startswith((".", "~"))
+        and not set(text) & set("/\\:@")
+    )
+    if not fits:
+        raise Invalid(
+            f"{text[:80]!r} cannot be the name of a model",
+            why=f"a name has 1 to {MAX_NAME_CHARS} printable characters, none of them /, \\, : "
+            "or @, and does not begin with '.' or '~'",
+        )
+    return text
+
+
 def check_title(text: str, noun: str) -> str:
     """Return `text` when it can be what people call a run or an experiment; raises Invalid.
 
@@ -76,13 +98,20 @@ def check_title(text: str, noun: str) -> str:
     return text
 
 
+def parse_version(text: str) -> int:
+    """Return the number of a version written `v7` or `7`; raises Invalid."""
+    matched = _VERSION.fullmatch(text if text.startswith("v") else f"v{text}")
+    if matched is None:
+        raise Invalid(f"{text[:80]!r} is not the number of a version", fix="write it as v7")
+    return int(matched[1])
+
+
 def check_alias(text: str) -> str:
     """Return `text` when it can be an alias; `v7` cannot, since it reads as a version."""
     if not _ALIAS.fullmatch(text) or len(text) > MAX_NAME_CHARS:
         raise Invalid(
             f"{text[:80]!r} cannot be an alias",
-            why="an alias has letters, digits, '_' or '-', begins with a letter, "
-            "and is not 'v' and a number",
+            why="an alias has letters, digits, '_' or '-', and is not 'v' and a number",
         )
     return text
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from millwright.core.digest import Digest
-from millwright.core.ids import RunId
+from millwright.core.ids import LoggedModelId, RunId
 from millwright.doors.operation import operation
 from millwright.records.access import Permission
 from millwright.records.models import (
@@ -17,6 +17,7 @@ from millwright.records.models import (
     Model,
     ModelVersion,
     Risk,
+    Stage,
 )
 
 
@@ -28,6 +29,34 @@ class ModelHistory(Struct, frozen=True, kw_only=True):
     aliases: list[AliasChange]
 
 
+class AliasAt(Struct, frozen=True, kw_only=True):
+    """Which version an alias pointed at, and since when; None for nothing."""
+
+    version: int | None
+    since: AliasChange | None
+
+
+class FoundModel(Struct, frozen=True, kw_only=True):
+    """A model with the newest version of each stage."""
+
+    model: Model
+    latest: list[ModelVersion]
+
+
+class FoundModels(Struct, frozen=True, kw_only=True):
+    """One page of models, and the token by which to read on."""
+
+    models: list[FoundModel]
+    next_token: str | None
+
+
+class FoundVersions(Struct, frozen=True, kw_only=True):
+    """One page of versions, and the token by which to read on."""
+
+    versions: list[ModelVersion]
+    next_token: str | None
+
+
 class Models(Protocol):
     """Models. A `ref` is `name`, `name@v3`, `name@champion`, `name@latest` or an id."""
 
@@ -37,8 +66,151 @@ class Models(Protocol):
         ...
 
     @operation("POST", "/models", needs=Permission.MODEL_REGISTER)
-    def create(self, *, name: str, risk: Risk = "low", reason: str = "") -> Model:
-        """Make a model; one of the same name and risk is returned as it is."""
+    def create(
+        self,
+        *,
+        name: str,
+        risk: Risk = "low",
+        reason: str = "",
+        description: str = "",
+        governed: bool = True,
+        tags: dict[str, str] | None = None,
+    ) -> Model:
+        """Make a model; one of the same name and risk is returned as it is.
+
+        The protected aliases of one that is not `governed` ask neither gate nor approval; what
+        answers requests is asked for all the same.
+        """
+        ...
+
+    @operation("GET", "/models/{name}", needs=Permission.MODEL_READ)
+    def find(self, *, name: str) -> FoundModel:
+        """Return a model with the newest version of each stage."""
+        ...
+
+    @operation("POST", "/models/search", needs=Permission.MODEL_READ)
+    def search(
+        self,
+        *,
+        filter: str = "",
+        order: list[str] | None = None,
+        limit: int = 100,
+        token: str | None = None,
+    ) -> FoundModels:
+        """Return models that fit a filter, by name where nothing else orders them."""
+        ...
+
+    @operation("POST", "/model-versions/search", needs=Permission.MODEL_READ)
+    def search_versions(
+        self,
+        *,
+        filter: str = "",
+        order: list[str] | None = None,
+        limit: int = 100,
+        token: str | None = None,
+    ) -> FoundVersions:
+        """Return versions that fit a filter, last changed first where nothing else orders them."""
+        ...
+
+    @operation("POST", "/models/{name}/description", needs=Permission.MODEL_REGISTER)
+    def describe(self, *, name: str, description: str, reason: str = "") -> None:
+        """Say what a model is for."""
+        ...
+
+    @operation("POST", "/models/{name}/name", needs=Permission.MODEL_REGISTER)
+    def rename(self, *, name: str, new_name: str, reason: str = "") -> None:
+        """Give a model another name."""
+        ...
+
+    @operation("POST", "/models/{name}/tags", needs=Permission.MODEL_REGISTER)
+    def set_tags(self, *, name: str, tags: dict[str, str], reason: str = "") -> None:
+        """Set tags of a model, replacing earlier values."""
+        ...
+
+    @operation("DELETE", "/models/{name}/tags/{key}", needs=Permission.MODEL_REGISTER)
+    def delete_tag(self, *, name: str, key: str, reason: str = "") -> None:
+        """Remove a tag of a model."""
+        ...
+
+    @operation("POST", "/models/{name}/deletion", needs=Permission.MODEL_REGISTER)
+    def delete(self, *, name: str, reason: str = "") -> None:
+        """Put a model away with its versions; it can be restored until it is purged."""
+        ...
+
+    @operation("POST", "/models/{name}/restoration", needs=Permission.MODEL_REGISTER)
+    def restore(self, *, name: str, reason: str = "") -> None:
+        """Take back the model of that name that was deleted last."""
+        ...
+
+    @operation("POST", "/models/{name}/governance", needs=Permission.PROJECT_WRITE)
+    def govern(self, *, name: str, governed: bool, reason: str = "") -> None:
+        """Have a model's protected aliases ask gate and approval, or no longer."""
+        ...
+
+    @operation("POST", "/models/{name}/sources", needs=Permission.MODEL_REGISTER)
+    def register_source(
+        self,
+        *,
+        name: str,
+        address: str,
+        folder: str | None = None,
+        run: RunId | None = None,
+        run_link: str = "",
+        logged_model: LoggedModelId | None = None,
+        description: str = "",
+        tags: dict[str, str] | None = None,
+        reason: str = "",
+    ) -> ModelVersion:
+        """Make what lies in a folder of artifacts the next version of a model, each time anew."""
+        ...
+
+    @operation("POST", "/model-versions/{ref}/description", needs=Permission.MODEL_REGISTER)
+    def describe_version(self, *, ref: str, description: str, reason: str = "") -> None:
+        """Say what is special about a version."""
+        ...
+
+    @operation("POST", "/model-versions/{ref}/deprecation", needs=Permission.MODEL_REGISTER)
+    def deprecate(self, *, ref: str, reason: str) -> None:
+        """Say why nobody should use a version any more; an empty reason takes that back."""
+        ...
+
+    @operation("POST", "/model-versions/{ref}/tags", needs=Permission.MODEL_REGISTER)
+    def set_version_tags(self, *, ref: str, tags: dict[str, str], reason: str = "") -> None:
+        """Set tags of a version, replacing earlier values."""
+        ...
+
+    @operation("DELETE", "/model-versions/{ref}/tags/{key}", needs=Permission.MODEL_REGISTER)
+    def delete_version_tag(self, *, ref: str, key: str, reason: str = "") -> None:
+        """Remove a tag of a version."""
+        ...
+
+    @operation("POST", "/model-versions/{ref}/stage", needs=Permission.MODEL_PROMOTE)
+    def move_stage(
+        self, *, ref: str, stage: Stage, archive_others: bool = False, reason: str = ""
+    ) -> ModelVersion:
+        """Move a version to another stage; into production it needs what a champion does."""
+        ...
+
+    @operation("POST", "/model-versions/{ref}/deletion", needs=Permission.MODEL_REGISTER)
+    def delete_version(self, *, ref: str, reason: str = "") -> None:
+        """Put a version away; Conflict while an alias points at it."""
+        ...
+
+    @operation(
+        "POST", "/models/{name}/versions/{version}/restoration", needs=Permission.MODEL_REGISTER
+    )
+    def restore_version(self, *, name: str, version: str, reason: str = "") -> None:
+        """Take a deleted version back."""
+        ...
+
+    @operation("DELETE", "/models/{name}/aliases/{alias}", needs=Permission.MODEL_PROMOTE)
+    def remove_alias(self, *, name: str, alias: str, reason: str = "") -> AliasChange:
+        """Let an alias point at nothing."""
+        ...
+
+    @operation("GET", "/models/{name}/aliases/{alias}/past", needs=Permission.MODEL_READ)
+    def alias_at(self, *, name: str, alias: str, time_us: int) -> AliasAt:
+        """Return which version an alias pointed at then."""
         ...
 
     @operation("POST", "/models/{name}/versions", needs=Permission.MODEL_REGISTER)

@@ -16,12 +16,13 @@ from millwright.metadata.tables import models as model_tables
 from millwright.metadata.tables.models import VersionRow
 from millwright.records.deployments import Deployment, Rollout, RolloutPlan
 from millwright.records.events import Act
-from millwright.records.models import AliasChange, Approval, ModelVersion, Risk
+from millwright.records.models import AliasChange, Approval, ModelVersion, Risk, Stage
 from millwright.records.serving import DecisionPolicy
 from millwright.registry.aliases import Aliases
 from millwright.registry.models import find_model, find_version
 
 CHAMPION = "champion"
+PRODUCTION: Stage = "Production"
 
 
 class Promotions:
@@ -62,6 +63,9 @@ class Promotions:
         with self._database.read() as tx:
             version = find_version(tx, act.project_key, ref)
             pointed = model_tables.find_alias(tx, model_pk=version.model_pk, alias=CHAMPION)
+            if not find_model(tx, act.project_key, version.name).governed:
+                # Nobody asked before this alias was set; what answers requests is asked for now.
+                self._check_gate(tx, version, CHAMPION, pointed=None)
         is_champion = pointed is not None and pointed.pk == version.pk
         if CHAMPION in self._policy.protected and not is_champion:
             raise Refused(
@@ -90,7 +94,7 @@ class Promotions:
 
         Raises as `promote` does, before anybody is shown the new version.
         """
-        version, _ = self._permit(act, ref, CHAMPION)
+        version, _ = self._permit(act, ref, CHAMPION, whoever=True)
         return self._deployments.roll_out(act, deployment, version, plan=plan)
 
     def decide(self, act: Act, ref: str, alias: str, *, approve: bool) -> Approval:
@@ -115,30 +119,46 @@ class Promotions:
         pointed = model_tables.find_alias(tx, model_pk=version.model_pk, alias=CHAMPION)
         # Champion already, it has used its approval up and needs no other.
         if pointed is None or pointed.pk != version.pk:
-            self.guard(tx, act, version.model_version(), CHAMPION)
+            self._guard(tx, act, version, CHAMPION, whoever=True)
         self._aliases.point_in(tx, act, version, CHAMPION)
 
     def guard(self, tx: Writer, act: Act, version: ModelVersion, alias: str) -> None:
         """Check gate and use up the approval, in the transaction that moves the alias."""
         row = find_version(tx, act.project_key, version.id)
-        self._check_gate(tx, row, alias)
-        risk = find_model(tx, act.project_key, row.name).risk
-        self._approvals.use(tx, row, alias=alias, risk=risk)
+        self._guard(tx, act, row, alias, whoever=False)
 
-    def _permit(self, act: Act, ref: str, alias: str) -> tuple[VersionRow, Risk]:
+    def guard_stage(self, tx: Writer, act: Act, version: ModelVersion, stage: Stage) -> None:
+        """Check what a stage needs: in production stands what a champion would have to be."""
+        if stage == PRODUCTION and CHAMPION in self._policy.protected:
+            self.guard(tx, act, version, CHAMPION)
+
+    def _guard(self, tx: Writer, act: Act, row: VersionRow, alias: str, *, whoever: bool) -> None:
+        model = find_model(tx, act.project_key, row.name)
+        if not (model.governed or whoever):
+            return
+        pointed = model_tables.find_alias(tx, model_pk=row.model_pk, alias=alias)
+        self._check_gate(tx, row, alias, pointed=pointed)
+        self._approvals.use(tx, row, alias=alias, risk=model.risk)
+
+    def _permit(
+        self, act: Act, ref: str, alias: str, *, whoever: bool = False
+    ) -> tuple[VersionRow, Risk]:
+        """Ask gate and approval; of a model that is not governed only with `whoever`."""
         with self._database.read() as tx:
             version = find_version(tx, act.project_key, ref)
-            risk = find_model(tx, act.project_key, version.name).risk
+            model = find_model(tx, act.project_key, version.name)
             pointed = model_tables.find_alias(tx, model_pk=version.model_pk, alias=alias)
             is_there = pointed is not None and pointed.pk == version.pk
-            if not is_there:
-                self._check_gate(tx, version, alias)
-        if not is_there:
-            self._approvals.request_if_needed(act, version, alias=alias, risk=risk)
-        return version, risk
+            asks = not is_there and (bool(model.governed) or whoever)
+            if asks:
+                self._check_gate(tx, version, alias, pointed=pointed)
+        if asks:
+            self._approvals.request_if_needed(act, version, alias=alias, risk=model.risk)
+        return version, model.risk
 
-    def _check_gate(self, tx: Reader, version: VersionRow, alias: str) -> None:
-        pointed = model_tables.find_alias(tx, model_pk=version.model_pk, alias=alias)
+    def _check_gate(
+        self, tx: Reader, version: VersionRow, alias: str, *, pointed: VersionRow | None
+    ) -> None:
         check_gate(
             self._policy,
             alias=alias,

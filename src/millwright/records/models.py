@@ -7,10 +7,21 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from millwright.core.digest import Digest
-from millwright.core.ids import ActorId, ApprovalId, EventId, GateId, ModelId, ModelVersionId, RunId
+from millwright.core.ids import (
+    ActorId,
+    ApprovalId,
+    EventId,
+    GateId,
+    LoggedModelId,
+    ModelId,
+    ModelVersionId,
+    RunId,
+)
 from millwright.records.schema import Signature
 
 Risk: TypeAlias = Literal["low", "high"]
+Stage: TypeAlias = Literal["None", "Staging", "Production", "Archived"]
+"""Where a version stands for clients that know no aliases."""
 Verdict: TypeAlias = Literal["pass", "fail", "undetermined"]
 
 
@@ -22,8 +33,15 @@ class Model(Struct, frozen=True, kw_only=True):
     risk: Risk
     created_us: int
     versions: int
+    """How many there are; deleted ones are not counted."""
     aliases: dict[str, int]
     """Alias -> the version number it points at now."""
+    description: str = ""
+    changed_us: int = 0
+    governed: bool = True
+    """Whether its protected aliases ask gate and approval."""
+    deleted_us: int | None = None
+    tags: dict[str, str] = {}
 
 
 class ModelVersion(Struct, frozen=True, kw_only=True):
@@ -43,6 +61,18 @@ class ModelVersion(Struct, frozen=True, kw_only=True):
     run: RunId | None
     actor: ActorId
     created_us: int
+    description: str = ""
+    source: str = ""
+    """Where its client says that it came from."""
+    run_link: str = ""
+    logged_model: LoggedModelId | None = None
+    stage: Stage = "None"
+    deprecated: str | None = None
+    """Why nobody should use it any more."""
+    changed_us: int = 0
+    deleted_us: int | None = None
+    tags: dict[str, str] = {}
+    aliases: list[str] = []
 
 
 class AliasChange(Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from millwright.core.ids import ActorId, ExperimentId, LoggedModelId, RunId
 RunKind: TypeAlias = Literal["script", "pipeline", "step"]
 RunStatus: TypeAlias = Literal["running", "finished", "failed", "cancelled"]
 Lifecycle: TypeAlias = Literal["active", "deleted", "all"]
+SearchVocabulary: TypeAlias = Literal["millwright", "mlflow"]
 Infinite: TypeAlias = Literal["Infinity", "-Infinity"]
 LoggedModelStatus: TypeAlias = Literal["pending", "ready", "failed"]
 

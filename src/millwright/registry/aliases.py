@@ -137,8 +137,15 @@ class Aliases:
 
     def at_time(self, project_key: int, name: str, alias: str, time_us: int) -> int | None:
         """Return which version an alias pointed at then; None when at none."""
+        found = self.move_before(project_key, name, alias, time_us)
+        return None if found is None else found.version
+
+    def move_before(
+        self, project_key: int, name: str, alias: str, time_us: int
+    ) -> AliasChange | None:
+        """Return the move by which an alias came to point where it did then; None before any."""
         moves = [m for m in self.history(project_key, name, alias) if m.time_us <= time_us]
-        return moves[-1].version if moves else None
+        return moves[-1] if moves else None
 
     def _move(
         self,

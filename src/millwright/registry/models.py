@@ -6,7 +6,8 @@ from the package itself: its digest is computed again from its files, never take
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -15,18 +16,46 @@ from millwright.artifacts.trees import fetch_tree, load_tree
 from millwright.core.clock import Clock
 from millwright.core.digest import Digest
 from millwright.core.errors import Conflict, Corrupt, Invalid, NotFound
-from millwright.core.ids import EventId, ModelId, ModelVersionId, RunId, bounds, new_id, parse_id
-from millwright.core.refs import LATEST, Ref, check_name, did_you_mean, parse_ref
+from millwright.core.ids import (
+    EventId,
+    LoggedModelId,
+    ModelId,
+    ModelVersionId,
+    RunId,
+    bounds,
+    new_id,
+    parse_id,
+)
+from millwright.core.refs import LATEST, Ref, check_model_name, did_you_mean, parse_ref
 from millwright.metadata.database import Database, Reader, Writer
+from millwright.metadata.tables import model_changes as change_tables
 from millwright.metadata.tables import models as tables
 from millwright.metadata.tables import runs as run_tables
 from millwright.records.events import Act, Detail, ModelCreated, ModelVersionRegistered, Subject
 from millwright.records.models import Model, ModelVersion, Risk
+from millwright.records.schema import Signature
 from millwright.registry.mlmodel import Package, parse_package
 from millwright.stats.profile import TableProfile
 
 MAX_PROFILE_BYTES = 64 << 20
 _ID_PREFIX = "mov_"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What is to become a version, all of it checked."""
+
+    digest: Digest
+    package_digest: Digest
+    signature: Signature
+    flavors: Sequence[str]
+    profile_digest: Digest | None = None
+    run: RunId | None = None
+    description: str = ""
+    source: str = ""
+    run_link: str = ""
+    logged_model: LoggedModelId | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Recorder(Protocol):
@@ -48,12 +77,21 @@ class Models:
         self._recorder = recorder
         self._clock = clock
 
-    def create(self, act: Act, *, name: str, risk: Risk = "low") -> Model:
+    def create(
+        self,
+        act: Act,
+        *,
+        name: str,
+        risk: Risk = "low",
+        description: str = "",
+        governed: bool = True,
+        tags: Mapping[str, str] | None = None,
+    ) -> Model:
         """Make a model; one of the same name and risk is returned as it is.
 
         Raises Conflict when the name is taken by a model of another risk.
         """
-        check_name(name, "model")
+        check_model_name(name)
         model_id = ModelId(new_id("mod"))
         with self._database.write() as tx:
             added = tables.insert_model(
@@ -63,8 +101,12 @@ class Models:
                 name=name,
                 risk=risk,
                 now_us=self._clock.now_us(),
+                description=description,
+                governed=governed,
             )
             if added:
+                pk = self._row(tx, act.project_key, name).pk
+                change_tables.upsert_tags(tx, pk=pk, tags=tags or {}, of_version=False)
                 detail = ModelCreated(name=name, risk=risk)
                 self._recorder.append(tx, act, detail, [Subject(kind="model", id=model_id)])
             model = self._model(tx, act.project_key, name)
@@ -95,39 +137,67 @@ class Models:
         package = self.package(package_digest)
         if profile_digest is not None:
             self._check_profile(profile_digest)
+        found = Candidate(
+            digest=package.digest,
+            package_digest=package_digest,
+            signature=package.facts.signature,
+            flavors=package.flavors,
+            profile_digest=profile_digest,
+            run=run,
+        )
         with self._database.write() as tx:
             model = self._row(tx, act.project_key, name)
-            if run is not None:
-                run = _stored_run(tx, act.project_key, run)
             tables.lock_model(tx, model.pk)
             existing = tables.find_version_by_digest(tx, model_pk=model.pk, digest=package.digest)
             if existing is not None:
                 return existing.model_version()
-            # Counted again under the lock: another writer may have registered meanwhile.
-            number = self._row(tx, act.project_key, name).versions + 1
-            version = ModelVersion(
-                id=ModelVersionId(new_id("mov")),
-                name=name,
-                version=number,
-                digest=package.digest,
-                package_digest=package_digest,
-                signature=package.facts.signature,
-                flavors=package.flavors,
-                profile_digest=profile_digest,
-                run=run,
-                actor=act.actor,
-                created_us=self._clock.now_us(),
-            )
-            tables.insert_version(tx, version, project=act.project_key, model_pk=model.pk)
-            subjects = [
-                Subject(kind="model_version", id=version.id, digest=version.digest),
-                Subject(kind="model", id=model.id),
-                Subject(kind="package", id=version.id, digest=package_digest),
-            ]
-            if run is not None:
-                subjects.append(Subject(kind="run", id=run))
-            detail = ModelVersionRegistered(name=name, version=number, flavors=version.flavors)
-            self._recorder.append(tx, act, detail, subjects)
+            return self.add_in(tx, act, name, found)
+
+    def add_in(self, tx: Writer, act: Act, name: str, found: Candidate) -> ModelVersion:
+        """Give a candidate the next number of a model, in the caller's transaction.
+
+        Raises NotFound for a model or a run that is not there.
+        """
+        model = self._row(tx, act.project_key, name)
+        tables.lock_model(tx, model.pk)
+        run = None if found.run is None else _stored_run(tx, act.project_key, found.run)
+        # Counted again under the lock: another writer may have registered meanwhile.
+        number = self._row(tx, act.project_key, name).last_version + 1
+        now_us = self._clock.now_us()
+        version = ModelVersion(
+            id=ModelVersionId(new_id("mov")),
+            name=name,
+            version=number,
+            digest=found.digest,
+            package_digest=found.package_digest,
+            signature=found.signature,
+            flavors=list(found.flavors),
+            profile_digest=found.profile_digest,
+            run=run,
+            actor=act.actor,
+            created_us=now_us,
+            description=found.description,
+            source=found.source,
+            run_link=found.run_link,
+            logged_model=found.logged_model,
+            changed_us=now_us,
+            tags=dict(found.tags),
+        )
+        tables.insert_version(tx, version, project=act.project_key, model_pk=model.pk)
+        row = tables.find_version(tx, model_pk=model.pk, version=number)
+        assert row is not None, "it was inserted just now"
+        change_tables.upsert_tags(tx, pk=row.pk, tags=found.tags, of_version=True)
+        subjects = [
+            Subject(kind="model_version", id=version.id, digest=version.digest),
+            Subject(kind="model", id=model.id),
+            Subject(kind="package", id=version.id, digest=found.package_digest),
+        ]
+        if run is not None:
+            subjects.append(Subject(kind="run", id=run))
+        detail = ModelVersionRegistered(
+            reason=act.reason, name=name, version=number, flavors=version.flavors
+        )
+        self._recorder.append(tx, act, detail, subjects)
         return version
 
     def package(self, package_digest: Digest) -> Package:
@@ -164,7 +234,10 @@ class Models:
         id or a unique beginning of it. Raises NotFound, saying what there is.
         """
         with self._database.read() as tx:
-            return find_version(tx, project_key, ref).model_version()
+            row = find_version(tx, project_key, ref)
+            tags = change_tables.read_tags(tx, pks=[row.pk], of_version=True)
+            aliases = change_tables.read_aliases(tx, version_pks=[row.pk])
+        return row.model_version(tags.get(row.pk), aliases.get(row.pk))
 
     def fetch(self, project_key: int, ref: str, folder: Path) -> ModelVersion:
         """Write a version's package to `folder`, every file checked; return the version."""
@@ -191,7 +264,9 @@ class Models:
 
     def _model(self, tx: Reader, project_key: int, name: str) -> Model:
         row = self._row(tx, project_key, name)
-        return row.model(tables.list_aliases(tx, project=project_key).get(row.pk, {}))
+        tags = change_tables.read_tags(tx, pks=[row.pk], of_version=False)
+        aliases = tables.list_aliases(tx, project=project_key).get(row.pk, {})
+        return row.model(aliases, tags.get(row.pk))
 
     def _row(self, tx: Reader, project_key: int, name: str) -> tables.ModelRow:
         return find_model(tx, project_key, name)
@@ -206,7 +281,7 @@ def _stored_run(tx: Reader, project_key: int, run: RunId) -> RunId:
 
 def find_model(tx: Reader, project_key: int, name: str) -> tables.ModelRow:
     """Return the row of a model; raises NotFound, naming the nearest."""
-    check_name(name, "model")
+    check_model_name(name)
     row = tables.find_model(tx, project=project_key, name=name)
     if row is None:
         known = [model.name for model in tables.list_models(tx, project=project_key)]
@@ -234,12 +309,13 @@ def find_version(tx: Reader, project_key: int, ref: str) -> tables.VersionRow:
         )
     parsed = parse_ref(ref)
     model = find_model(tx, project_key, parsed.name)
-    if parsed.version is not None or parsed.alias in {None, LATEST}:
-        number = model.versions if parsed.version is None else parsed.version
-        row = tables.find_version(tx, model_pk=model.pk, version=number)
+    if parsed.version is not None:
+        row = tables.find_version(tx, model_pk=model.pk, version=parsed.version)
+    elif parsed.alias in {None, LATEST}:
+        row = tables.find_latest(tx, model_pk=model.pk)
     else:
         row = tables.find_alias(tx, model_pk=model.pk, alias=parsed.alias or "")
-    if row is None:
+    if row is None or row.deleted_us is not None:
         raise _no_version(tx, project_key, model, parsed)
     return row
 
@@ -257,6 +333,6 @@ def _no_version(tx: Reader, project_key: int, model: tables.ModelRow, ref: Ref) 
             or f"mill model promote {model.name}@v{model.versions} --alias {ref.alias}"
         )
     else:
-        why = f"model {model.name} has the versions v1 to v{model.versions}"
+        why = f"model {model.name} has {model.versions} versions, up to v{model.last_version}"
         fix = f"mill model history {model.name}"
     return NotFound(f"no model version {ref}", why=why, fix=fix)

@@ -50,7 +50,7 @@ from millwright.metadata.tables.models import VersionRow
 from millwright.records.access import Actor, Permission, Role
 from millwright.records.events import AccessDenied, Act, HomeCreated, Subject
 from millwright.records.pipelines import PipelineRun
-from millwright.workspace import access, artifacts, operation, services, tracking
+from millwright.workspace import access, artifacts, operation, registry, services, tracking
 from millwright.workspace.arguments import parse_choice
 from millwright.workspace.config import Config
 from millwright.workspace.guard import guard
@@ -373,7 +373,7 @@ class Workspace:
         self.logged_models = self._guard(
             LoggedModels, "logged_models", tracking.LoggedModels(home, session)
         )
-        self.models = self._guard(ModelsDoor, "models", services.Models(home, session))
+        self.models = self._guard(ModelsDoor, "models", registry.Models(home, session))
         self.monitors = self._guard(MonitorsDoor, "monitors", operation.Monitors(home, session))
         self.rules = self._guard(RulesDoor, "rules", operation.Rules(home, session))
         self.runs = self._guard(RunsDoor, "runs", tracking.Runs(home, session))

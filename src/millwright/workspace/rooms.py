@@ -22,7 +22,7 @@ from millwright.journal.log import Journal
 from millwright.metadata.database import Database, Writer
 from millwright.metadata.tables.models import VersionRow
 from millwright.records.events import Act
-from millwright.records.models import ModelVersion
+from millwright.records.models import ModelVersion, Stage
 
 if TYPE_CHECKING:
     from millwright.access.tokens import Tokens
@@ -43,8 +43,11 @@ if TYPE_CHECKING:
     from millwright.monitoring.monitor import Monitors
     from millwright.monitoring.performance import Outcomes
     from millwright.registry.aliases import Aliases
+    from millwright.registry.changes import Changes
     from millwright.registry.models import Models
     from millwright.registry.packages import Packages
+    from millwright.registry.search import Searches as ModelSearches
+    from millwright.registry.sources import Sources
     from millwright.tracking.files import Files
     from millwright.tracking.logged_models import LoggedModels
     from millwright.tracking.runs import Runs
@@ -185,6 +188,30 @@ class Rooms:
         from millwright.registry.models import Models
 
         return Models(self.database, self.artifacts, self.journal, self.clock)
+
+    @cached_property
+    def model_searches(self) -> ModelSearches:
+        """Models and versions by filter and order."""
+        from millwright.registry.search import Searches as ModelSearches
+
+        return ModelSearches(self.database)
+
+    @cached_property
+    def model_changes(self) -> Changes:
+        """What is said about models, and putting them away."""
+        from millwright.registry.changes import Changes
+
+        def ask_policy(tx: Writer, act: Act, version: ModelVersion, stage: Stage) -> None:
+            self.promotions.guard_stage(tx, act, version, stage)
+
+        return Changes(self.database, self.journal, self.clock, guard=ask_policy)
+
+    @cached_property
+    def model_sources(self) -> Sources:
+        """Versions registered from where their files lie."""
+        from millwright.registry.sources import Sources
+
+        return Sources(self.database, self.artifacts, self.models, self.files)
 
     @cached_property
     def packages(self) -> Packages:

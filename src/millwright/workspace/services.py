@@ -8,22 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from millwright.core.digest import Digest
-from millwright.core.ids import EventId, JobId, RunId, noun_of
+from millwright.core.ids import EventId, JobId, noun_of
 from millwright.doors.audit import Place, Proof, Verification
 from millwright.doors.jobs import Status
-from millwright.doors.models import ModelHistory
 from millwright.metadata.tables import gates as gate_tables
 from millwright.metadata.tables import status as status_tables
 from millwright.records.data import Dataset, DatasetVersion, Expectation, ValidationReport
 from millwright.records.events import Event, JsonValue
 from millwright.records.jobs import Job, JobState
 from millwright.records.models import (
-    AliasChange,
-    Approval,
     GateReport,
-    Model,
-    ModelVersion,
-    Risk,
 )
 from millwright.workspace.arguments import check_page, parse_choice
 
@@ -72,58 +66,6 @@ class Data(Service):
         self, *, ref: str, expectations: list[Expectation], reason: str = ""
     ) -> ValidationReport:
         return self.home.datasets.validate(self.session.act(reason), ref, expectations)
-
-
-class Models(Service):
-    """Fills `doors.models.Models`."""
-
-    def list_all(self) -> list[Model]:
-        return self.home.models.list(self.session.key)
-
-    def create(self, *, name: str, risk: Risk = "low", reason: str = "") -> Model:
-        return self.home.models.create(self.session.act(reason), name=name, risk=risk)
-
-    def register(
-        self,
-        *,
-        name: str,
-        package_digest: Digest,
-        run: RunId | None = None,
-        profile_digest: Digest | None = None,
-        reason: str = "",
-    ) -> ModelVersion:
-        return self.home.models.register(
-            self.session.act(reason),
-            name=name,
-            package_digest=package_digest,
-            run=run,
-            profile_digest=profile_digest,
-        )
-
-    def show(self, *, ref: str) -> ModelVersion:
-        return self.home.models.get(self.session.key, ref)
-
-    def history(self, *, name: str) -> ModelHistory:
-        return ModelHistory(
-            model=self.home.models.model(self.session.key, name),
-            versions=list(self.home.models.versions(self.session.key, name)),
-            aliases=self.home.aliases.history(self.session.key, name),
-        )
-
-    def promote(self, *, ref: str, alias: str = "champion", reason: str = "") -> AliasChange:
-        return self.home.promotions.promote(self.session.act(reason), ref, alias)
-
-    def rollback(self, *, name: str, alias: str = "champion", reason: str) -> AliasChange:
-        return self.home.aliases.rollback(self.session.act(reason), name=name, alias=alias)
-
-    def approve(self, *, ref: str, alias: str = "champion", reason: str = "") -> Approval:
-        return self.home.promotions.decide(self.session.act(reason), ref, alias, approve=True)
-
-    def reject(self, *, ref: str, alias: str = "champion", reason: str) -> Approval:
-        return self.home.promotions.decide(self.session.act(reason), ref, alias, approve=False)
-
-    def approvals(self, *, state: str | None = None) -> list[Approval]:
-        return self.home.approvals.list_all(self.session.key, state=state)
 
 
 class Gates(Service):

@@ -6,9 +6,9 @@ import msgspec
 from msgspec import Struct
 
 from millwright.core.digest import Digest
-from millwright.core.ids import ActorId, EventId, ModelId, ModelVersionId, RunId
+from millwright.core.ids import ActorId, EventId, LoggedModelId, ModelId, ModelVersionId, RunId
 from millwright.metadata.database import Reader, Writer
-from millwright.records.models import AliasChange, Model, ModelVersion, Risk
+from millwright.records.models import AliasChange, Model, ModelVersion, Risk, Stage
 from millwright.records.schema import Signature
 
 
@@ -21,12 +21,23 @@ class ModelRow(Struct, frozen=True, kw_only=True):
     risk: Risk
     created_us: int
     versions: int
+    last_version: int
+    description: str
+    changed_us: int
+    governed: int
+    deleted_us: int | None
+    deleted_name: str | None
 
-    def model(self, aliases: dict[str, int]) -> Model:
+    def model(self, aliases: dict[str, int], tags: dict[str, str] | None = None) -> Model:
         """Return the record, given where the aliases point."""
         return Model(
+            description=self.description,
+            changed_us=self.changed_us,
+            governed=bool(self.governed),
+            deleted_us=self.deleted_us,
+            tags=tags or {},
             id=self.id,
-            name=self.name,
+            name=self.deleted_name or self.name,
             risk=self.risk,
             created_us=self.created_us,
             versions=self.versions,
@@ -50,10 +61,30 @@ class VersionRow(Struct, frozen=True, kw_only=True):
     run_id: RunId | None
     actor: ActorId
     created_us: int
+    description: str
+    source: str
+    run_link: str
+    logged_model: LoggedModelId | None
+    stage: Stage
+    deprecated: str | None
+    changed_us: int
+    deleted_us: int | None
 
-    def model_version(self) -> ModelVersion:
-        """Return the record."""
+    def model_version(
+        self, tags: dict[str, str] | None = None, aliases: list[str] | None = None
+    ) -> ModelVersion:
+        """Return the record, with tags and aliases where these were read."""
         return ModelVersion(
+            description=self.description,
+            source=self.source,
+            run_link=self.run_link,
+            logged_model=self.logged_model,
+            stage=self.stage,
+            deprecated=self.deprecated,
+            changed_us=self.changed_us,
+            deleted_us=self.deleted_us,
+            tags=tags or {},
+            aliases=aliases or [],
             id=self.id,
             name=self.name,
             version=self.version,
@@ -68,14 +99,18 @@ class VersionRow(Struct, frozen=True, kw_only=True):
         )
 
 
-_MODEL = """
-    SELECT m.pk, m.id, m.name, m.risk, m.created_us,
-           (SELECT count(*) FROM model_version v WHERE v.model_pk = m.pk) AS versions
+MODEL = """
+    SELECT m.pk, m.id, m.name, m.risk, m.created_us, m.last_version, m.description, m.changed_us,
+           m.governed, m.deleted_us, m.deleted_name,
+           (SELECT count(*) FROM model_version v
+                WHERE v.model_pk = m.pk AND v.deleted_us IS NULL) AS versions
     FROM model m
 """
-_VERSION = """
+VERSION = """
     SELECT v.pk, v.model_pk, v.id, m.name, v.version, v.digest, v.package_digest,
-           v.signature_json, v.flavors_json, v.profile_digest, v.run_id, v.actor, v.created_us
+           v.signature_json, v.flavors_json, v.profile_digest, v.run_id, v.actor, v.created_us,
+           v.description, v.source, v.run_link, v.logged_model, v.stage, v.deprecated,
+           v.changed_us, v.deleted_us
     FROM model_version v JOIN model m ON m.pk = v.model_pk
 """
 _CHANGE = """
@@ -88,13 +123,22 @@ _CHANGE = """
 
 
 def insert_model(
-    tx: Writer, *, project: int, model_id: ModelId, name: str, risk: Risk, now_us: int
+    tx: Writer,
+    *,
+    project: int,
+    model_id: ModelId,
+    name: str,
+    risk: Risk,
+    now_us: int,
+    description: str = "",
+    governed: bool = True,
 ) -> bool:
     """Add a model; False when the name is taken in the project."""
     added = tx.run(
         """
-        INSERT INTO model (id, project_id, name, risk, created_us)
-        VALUES (:id, :project, :name, :risk, :now)
+        INSERT INTO model (id, project_id, name, risk, created_us, changed_us, description,
+            governed)
+        VALUES (:id, :project, :name, :risk, :now, :now, :description, :governed)
         ON CONFLICT (project_id, name) DO NOTHING
         """,
         id=model_id,
@@ -102,6 +146,8 @@ def insert_model(
         name=name,
         risk=risk,
         now=now_us,
+        description=description,
+        governed=int(governed),
     )
     return added == 1
 
@@ -110,7 +156,7 @@ def find_model(tx: Reader, *, project: int, name: str) -> ModelRow | None:
     """Return the model of that name."""
     return tx.first(
         ModelRow,
-        _MODEL + "WHERE m.project_id = :project AND m.name = :name",
+        MODEL + "WHERE m.project_id = :project AND m.name = :name",
         project=project,
         name=name,
     )
@@ -119,7 +165,9 @@ def find_model(tx: Reader, *, project: int, name: str) -> ModelRow | None:
 def list_models(tx: Reader, *, project: int) -> list[ModelRow]:
     """Return the project's models, by name."""
     return tx.rows(
-        ModelRow, _MODEL + "WHERE m.project_id = :project ORDER BY m.name", project=project
+        ModelRow,
+        MODEL + "WHERE m.project_id = :project AND m.deleted_us IS NULL ORDER BY m.name",
+        project=project,
     )
 
 
@@ -137,9 +185,10 @@ def insert_version(tx: Writer, version: ModelVersion, *, project: int, model_pk:
         """
         INSERT INTO model_version (id, project_id, model_pk, version, digest, package_digest,
                                    signature_json, flavors_json, profile_digest, run_id, actor,
-                                   created_us)
+                                   created_us, changed_us, description, source, run_link,
+                                   logged_model)
         VALUES (:id, :project, :model, :version, :digest, :package, :signature, :flavors,
-                :profile, :run, :actor, :now)
+                :profile, :run, :actor, :now, :now, :description, :source, :run_link, :logged)
         """,
         id=version.id,
         project=project,
@@ -153,6 +202,26 @@ def insert_version(tx: Writer, version: ModelVersion, *, project: int, model_pk:
         run=version.run,
         actor=version.actor,
         now=version.created_us,
+        description=version.description,
+        source=version.source,
+        run_link=version.run_link,
+        logged=version.logged_model,
+    )
+    tx.run(
+        "UPDATE model SET last_version = :version, changed_us = :now WHERE pk = :model",
+        version=version.version,
+        now=version.created_us,
+        model=model_pk,
+    )
+
+
+def find_latest(tx: Reader, *, model_pk: int) -> VersionRow | None:
+    """Return the model's newest version that is not deleted."""
+    return tx.first(
+        VersionRow,
+        VERSION
+        + "WHERE v.model_pk = :model AND v.deleted_us IS NULL ORDER BY v.version DESC LIMIT 1",
+        model=model_pk,
     )
 
 
@@ -160,7 +229,7 @@ def find_version(tx: Reader, *, model_pk: int, version: int) -> VersionRow | Non
     """Return the model's version of that number."""
     return tx.first(
         VersionRow,
-        _VERSION + "WHERE v.model_pk = :model AND v.version = :version",
+        VERSION + "WHERE v.model_pk = :model AND v.version = :version",
         model=model_pk,
         version=version,
     )
@@ -170,7 +239,8 @@ def find_version_by_digest(tx: Reader, *, model_pk: int, digest: Digest) -> Vers
     """Return the model's version with that model digest."""
     return tx.first(
         VersionRow,
-        _VERSION + "WHERE v.model_pk = :model AND v.digest = :digest",
+        VERSION + "WHERE v.model_pk = :model AND v.digest = :digest AND v.deleted_us IS NULL "
+        "ORDER BY v.version LIMIT 1",
         model=model_pk,
         digest=digest,
     )
@@ -180,7 +250,7 @@ def find_versions_by_id(tx: Reader, *, project: int, low: str, high: str) -> lis
     """Return at most two versions of the project whose ids lie in [low, high]."""
     return tx.rows(
         VersionRow,
-        _VERSION
+        VERSION
         + "WHERE v.project_id = :project AND v.id >= :low AND v.id <= :high ORDER BY v.id LIMIT 2",
         project=project,
         low=low,
@@ -191,7 +261,9 @@ def find_versions_by_id(tx: Reader, *, project: int, low: str, high: str) -> lis
 def list_versions(tx: Reader, *, model_pk: int) -> list[VersionRow]:
     """Return the model's versions, oldest first."""
     return tx.rows(
-        VersionRow, _VERSION + "WHERE v.model_pk = :model ORDER BY v.version", model=model_pk
+        VersionRow,
+        VERSION + "WHERE v.model_pk = :model AND v.deleted_us IS NULL ORDER BY v.version",
+        model=model_pk,
     )
 
 
@@ -199,7 +271,7 @@ def find_alias(tx: Reader, *, model_pk: int, alias: str) -> VersionRow | None:
     """Return the version an alias points at now."""
     return tx.first(
         VersionRow,
-        f"{_VERSION} JOIN model_alias a ON a.version_pk = v.pk"
+        f"{VERSION} JOIN model_alias a ON a.version_pk = v.pk"
         " WHERE a.model_pk = :model AND a.alias = :alias",
         model=model_pk,
         alias=alias,

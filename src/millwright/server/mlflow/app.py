@@ -32,8 +32,10 @@ from millwright.server.mlflow import (
     inputs,
     logged_models,
     metrics,
+    registered,
     runs,
     transfer,
+    versions,
 )
 from millwright.server.mlflow.call import Call, Endpoint
 from millwright.server.mlflow.callers import Callers, Known
@@ -82,6 +84,8 @@ class MlflowApp:
                 *inputs.endpoints(),
                 *logged_models.endpoints(),
                 *artifacts.endpoints(),
+                *registered.endpoints(),
+                *versions.endpoints(),
                 *information.endpoints(),
                 *self._transfers.endpoints(),
             ]

@@ -13,6 +13,7 @@ from millwright.core.errors import (
     Denied,
     Invalid,
     MillwrightError,
+    NeedsApproval,
     NotFound,
     Refused,
     TimedOut,
@@ -82,7 +83,7 @@ def translated(error: MillwrightError) -> MlflowError:
     match error:
         case Unauthenticated():
             code = "UNAUTHENTICATED"
-        case Denied() | Refused():
+        case Denied() | Refused() | NeedsApproval():
             code = DENIED
         case NotFound():
             code = MISSING

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from millwright.core.ids import RunId, to_hex
+from millwright.records.models import ModelVersion
 from millwright.records.runs import (
     Experiment,
     Infinite,
@@ -176,3 +177,27 @@ def model_json(model: LoggedModel) -> Json:
             for one in model.metrics
         ]
     return {"info": info, "data": data}
+
+
+def model_version_json(version: ModelVersion) -> Json:
+    """Return a version of a registered model."""
+    answer: Json = {
+        "name": version.name,
+        "version": str(version.version),
+        "creation_timestamp": version.created_us // 1000,
+        "last_updated_timestamp": version.changed_us // 1000,
+        "current_stage": version.stage,
+        "description": version.description,
+        "source": version.source,
+        "status": "READY",
+        "run_link": version.run_link,
+    }
+    if version.run is not None:
+        answer["run_id"] = to_hex(version.run)
+    if version.logged_model is not None:
+        answer["model_id"] = model_name(version.logged_model)
+    if version.tags:
+        answer["tags"] = pairs(version.tags)
+    if version.aliases:
+        answer["aliases"] = version.aliases
+    return answer

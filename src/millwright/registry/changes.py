@@ -1,0 +1,231 @@
+"""What is said about models and versions, and putting them away: all of it journaled.
+
+A deleted model or version keeps its row, and so its history, until it is purged; its name is free
+at once. The weights and numbers of a version never change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from millwright.core.clock import Clock
+from millwright.core.errors import Conflict, NotFound
+from millwright.core.refs import check_model_name
+from millwright.metadata.database import Database, Writer
+from millwright.metadata.tables import model_changes as tables
+from millwright.metadata.tables import models as model_tables
+from millwright.metadata.tables.models import ModelRow, VersionRow
+from millwright.records.events import (
+    Act,
+    Detail,
+    ModelChanged,
+    ModelDeleted,
+    ModelGoverned,
+    ModelRenamed,
+    StageMoved,
+    Subject,
+)
+from millwright.records.models import ModelVersion, Stage
+from millwright.registry.models import Recorder, find_model, find_version
+
+ONE_AT_A_TIME: frozenset[Stage] = frozenset({"Staging", "Production"})
+
+StageGuard: TypeAlias = Callable[[Writer, Act, ModelVersion, Stage], None]
+"""Called before a version is moved to a stage; raises Refused or NeedsApproval to stop it."""
+
+
+class NameTaken(Conflict):
+    """There is a model of that name already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is a model {name} already", fix="choose another name")
+        self.name = name
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return NameTaken, (self.name,)
+
+
+class Changes:
+    """Changes what is said about the models of all projects of a home."""
+
+    def __init__(
+        self, database: Database, recorder: Recorder, clock: Clock, *, guard: StageGuard
+    ) -> None:
+        self._database = database
+        self._recorder = recorder
+        self._clock = clock
+        self._guard = guard
+
+    def describe(self, act: Act, name: str, description: str) -> None:
+        """Say what a model is for."""
+        with self._database.write() as tx:
+            row = find_model(tx, act.project_key, name)
+            now_us = self._clock.now_us()
+            tables.describe_model(tx, pk=row.pk, description=description, now_us=now_us)
+            self._note(tx, act, row, ModelChanged(name=row.name, what="description"))
+
+    def rename(self, act: Act, name: str, new_name: str) -> None:
+        """Give a model another name; raises NameTaken."""
+        check_model_name(new_name)
+        with self._database.write() as tx:
+            row = find_model(tx, act.project_key, name)
+            if new_name == row.name:
+                return
+            if model_tables.find_model(tx, project=act.project_key, name=new_name) is not None:
+                raise NameTaken(new_name)
+            tables.rename_model(tx, pk=row.pk, name=new_name, now_us=self._clock.now_us())
+            self._note(tx, act, row, ModelRenamed(name=new_name, previous=row.name))
+
+    def set_tags(self, act: Act, name: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a model, replacing earlier values."""
+        with self._database.write() as tx:
+            row = find_model(tx, act.project_key, name)
+            tables.upsert_tags(tx, pk=row.pk, tags=tags, of_version=False)
+            self._touch(tx, row)
+            what = f"tags {', '.join(sorted(tags))}"
+            self._note(tx, act, row, ModelChanged(name=row.name, what=what))
+
+    def delete_tag(self, act: Act, name: str, key: str) -> None:
+        """Remove a tag of a model; one that is not there is no error."""
+        with self._database.write() as tx:
+            row = find_model(tx, act.project_key, name)
+            if tables.delete_tag(tx, pk=row.pk, key=key, of_version=False):
+                self._touch(tx, row)
+                self._note(tx, act, row, ModelChanged(name=row.name, what=f"tag {key} removed"))
+
+    def delete(self, act: Act, name: str) -> None:
+        """Put a model away with its versions and aliases; its name is free."""
+        with self._database.write() as tx:
+            row = find_model(tx, act.project_key, name)
+            tables.delete_model(tx, row, now_us=self._clock.now_us())
+            self._note(tx, act, row, ModelDeleted(name=row.name))
+
+    def restore(self, act: Act, name: str) -> None:
+        """Take back the model of that name that was deleted last.
+
+        Raises NotFound when there is none, and NameTaken when another has its name.
+        """
+        with self._database.write() as tx:
+            row = tables.find_deleted(tx, project=act.project_key, name=name)
+            if row is None:
+                raise NotFound(f"no deleted model {name}")
+            if model_tables.find_model(tx, project=act.project_key, name=name) is not None:
+                raise NameTaken(name)
+            tables.restore_model(tx, pk=row.pk, name=name)
+            self._note(tx, act, row, ModelDeleted(name=name, restored=True))
+
+    def govern(self, act: Act, name: str, *, governed: bool) -> None:
+        """Have a model's protected aliases ask gate and approval, or no longer."""
+        with self._database.write() as tx:
+            row = find_model(tx, act.project_key, name)
+            if bool(row.governed) != governed:
+                tables.set_governed(tx, pk=row.pk, governed=governed)
+                self._note(tx, act, row, ModelGoverned(name=row.name, governed=governed))
+
+    def describe_version(self, act: Act, ref: str, description: str) -> None:
+        """Say what is special about a version."""
+        self._change_version(act, ref, "description", description=description)
+
+    def deprecate(self, act: Act, ref: str, reason: str) -> None:
+        """Say why nobody should use a version any more; an empty reason takes that back."""
+        self._change_version(act, ref, "deprecation", deprecated=reason)
+
+    def set_version_tags(self, act: Act, ref: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a version, replacing earlier values."""
+        with self._database.write() as tx:
+            row = find_version(tx, act.project_key, ref)
+            tables.upsert_tags(tx, pk=row.pk, tags=tags, of_version=True)
+            self._note_version(tx, act, row, f"tags {', '.join(sorted(tags))}")
+
+    def delete_version_tag(self, act: Act, ref: str, key: str) -> None:
+        """Remove a tag of a version; one that is not there is no error."""
+        with self._database.write() as tx:
+            row = find_version(tx, act.project_key, ref)
+            if tables.delete_tag(tx, pk=row.pk, key=key, of_version=True):
+                self._note_version(tx, act, row, f"tag {key} removed")
+
+    def delete_version(self, act: Act, ref: str) -> None:
+        """Put a version away; raises Conflict while an alias points at it."""
+        with self._database.write() as tx:
+            row = find_version(tx, act.project_key, ref)
+            aliases = tables.read_aliases(tx, version_pks=[row.pk]).get(row.pk, [])
+            if aliases:
+                raise Conflict(
+                    f"{row.name}@v{row.version} cannot be deleted: "
+                    f"{', '.join(aliases)} points at it",
+                    fix=f"point it elsewhere first: mill model promote {row.name}@vN",
+                )
+            now_us = self._clock.now_us()
+            tables.set_version_deleted(tx, pk=row.pk, deleted_us=now_us, now_us=now_us)
+            self._note(tx, act, row, ModelDeleted(name=row.name, version=row.version))
+
+    def restore_version(self, act: Act, name: str, version: int) -> None:
+        """Take a deleted version back; raises NotFound and Conflict."""
+        with self._database.write() as tx:
+            model = find_model(tx, act.project_key, name)
+            row = model_tables.find_version(tx, model_pk=model.pk, version=version)
+            if row is None:
+                raise NotFound(f"no model version {name}@v{version}")
+            if row.deleted_us is None:
+                raise Conflict(f"{name}@v{version} is not deleted")
+            now_us = self._clock.now_us()
+            tables.set_version_deleted(tx, pk=row.pk, deleted_us=None, now_us=now_us)
+            detail = ModelDeleted(name=name, version=version, restored=True)
+            self._note(tx, act, row, detail)
+
+    def move_stage(self, act: Act, ref: str, stage: Stage, *, archive_others: bool) -> None:
+        """Move a version to another stage, as clients that know no aliases do.
+
+        With `archive_others` those that stand there are archived. Raises what the guard raises.
+        """
+        with self._database.write() as tx:
+            row = find_version(tx, act.project_key, ref)
+            model_tables.lock_model(tx, row.model_pk)
+            self._guard(tx, act, row.model_version(), stage)
+            if archive_others and stage in ONE_AT_A_TIME:
+                for other in model_tables.list_versions(tx, model_pk=row.model_pk):
+                    if other.stage == stage and other.pk != row.pk:
+                        self._move(tx, act, other, "Archived")
+            self._move(tx, act, row, stage)
+
+    def _move(self, tx: Writer, act: Act, row: VersionRow, stage: Stage) -> None:
+        tables.change_version(tx, pk=row.pk, now_us=self._clock.now_us(), stage=stage)
+        detail = StageMoved(name=row.name, version=row.version, stage=stage, previous=row.stage)
+        self._note(tx, act, row, detail)
+
+    def _change_version(
+        self,
+        act: Act,
+        ref: str,
+        what: str,
+        *,
+        description: str | None = None,
+        deprecated: str | None = None,
+    ) -> None:
+        with self._database.write() as tx:
+            row = find_version(tx, act.project_key, ref)
+            tables.change_version(
+                tx,
+                pk=row.pk,
+                now_us=self._clock.now_us(),
+                description=description,
+                deprecated=deprecated,
+            )
+            self._note_version(tx, act, row, what)
+
+    def _touch(self, tx: Writer, row: ModelRow) -> None:
+        tables.touch_model(tx, pk=row.pk, now_us=self._clock.now_us())
+
+    def _note_version(self, tx: Writer, act: Act, row: VersionRow, what: str) -> None:
+        detail = ModelChanged(reason=act.reason, name=row.name, version=row.version, what=what)
+        self._note(tx, act, row, detail)
+
+    def _note(self, tx: Writer, act: Act, row: ModelRow | VersionRow, detail: Detail) -> None:
+        if isinstance(row, VersionRow):
+            subject = Subject(kind="model_version", id=row.id, digest=row.digest)
+        else:
+            subject = Subject(kind="model", id=row.id)
+        self._recorder.append(tx, act, replace(detail, reason=act.reason), [subject])
