@@ -7,21 +7,22 @@ wrong, a parameter with another value or a key that cannot be one, is raised by 
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import threading
-import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from os import getpid
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from millwright.core.errors import Conflict, Failed, MillwrightError
+from millwright.core.errors import Conflict, MillwrightError
 from millwright.core.ids import RunId
 from millwright.records.runs import LoggedDataset, Problem, RunStatus
 from millwright.sdk.checks import MAX_STEP, check_key, number_of, step_of, text_of
+from millwright.sdk.forks import end_with_worker, tell_of_forks
 from millwright.sdk.items import Batch, Finished, Item, deliver, is_away
+from millwright.sdk.outcomes import outcome_of, what_ended_the_script
 from millwright.sdk.shelf import Shelf
 from millwright.sdk.surroundings import Surroundings
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from millwright.sdk.sender import Sender
     from millwright.sdk.shelf import KeptModel, Table
 
-MAX_PROBLEM_CHARS = 2000
 END_TIMEOUT_S = 60.0
 FLUSH_TIMEOUT_S = 30.0
 
@@ -74,14 +74,18 @@ class ActiveRun:
         self._shelf = Shelf(sender, route.clock)
         self._now_us = route.clock.now_us
         self._owned = owned
-        self._process = getpid()
+        self._log_one = sender.log_one
+        self._process = os.getpid()
         self._lock = threading.RLock()
         self._ended = False
+        self._ready = True
+        """Whether a call need not look whether the run has ended, or this is a forked child."""
         self._keys: set[str] = set()
         self._params = dict(params or {})
         self._surroundings = surroundings
         self._on_end = on_end
         atexit.register(self.end_at_exit)
+        tell_of_forks(self)
         if surroundings is not None:
             surroundings.start(self._log_system)
 
@@ -136,7 +140,7 @@ class ActiveRun:
 
     def log_metric(self, key: str, value: float, *, step: int = 0) -> None:
         """Append one point to the history of a metric; NaN and infinities are points too."""
-        if self._ended or self._process != getpid():
+        if not self._ready:
             self._check()
         if key not in self._keys:
             self._keys.add(check_key("metric", key))
@@ -144,7 +148,7 @@ class ActiveRun:
             value = number_of(key, value)
         if type(step) is not int or not -MAX_STEP <= step <= MAX_STEP:
             step = step_of(key, step)
-        self._sender.log_one((key, value, step, self._now_us()))
+        self._log_one((key, value, step, self._now_us()))
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """Append a point to the history of each metric, all at the same moment."""
@@ -279,15 +283,15 @@ class ActiveRun:
                 )
                 if delivered and self._tell(last):
                     last = None
-            self._ended = True
+            self._ended, self._ready = True, False
         self._close(last)
 
     def end_at_exit(self) -> None:
         """End the run as its process ends, unless that was done."""
         # A child that was forked runs these calls too, and what it did not touch is not its own.
-        if self._ended or getpid() != self._process:
+        if self._ended or os.getpid() != self._process:
             return
-        status, problem = outcome_of(_what_ended_the_script())
+        status, problem = outcome_of(what_ended_the_script())
         try:
             self.end(status, error=problem)
         except MillwrightError as lost:
@@ -330,63 +334,29 @@ class ActiveRun:
                 f"run {self.id} has ended: nothing can be logged to it any more",
                 fix="start another run, or go on with this one: start_run(run_id=…)",
             )
-        if self._process != getpid():
+        if self._process != os.getpid():
             self._begin_in_child()
+
+    def note_fork(self) -> None:
+        """In a child that was just forked: have the next call look where it is."""
+        self._ready = False
 
     def _begin_in_child(self) -> None:
         """Give a forked child a sender of its own: the parent's queue is not its to send."""
         # The parent's stays referenced, since to free it would close what the parent uses.
         self._inherited = self._sender
         self._inherited.forget()
-        self._process = getpid()
+        self._process = os.getpid()
         self._lock = threading.RLock()
         self._sender = self._route.worker_sender()
+        self._log_one = self._sender.log_one
         self._shelf = Shelf(self._sender, self._route.clock)
         self._owned = False
         self._surroundings = None
+        self._ready = True
         end_with_worker(self.end_at_exit)
 
     def _log_system(self, metrics: dict[str, float], step: int) -> None:
         if not self._ended:
             now_us = self._now_us()
             self._sender.log([(key, value, step, now_us) for key, value in metrics.items()])
-
-
-def outcome_of(error: BaseException | None) -> tuple[RunStatus, Problem | None]:
-    """Return how a run ends that this exception left, or none."""
-    match error:
-        case None | SystemExit(code=None | 0):
-            return "finished", None
-        case KeyboardInterrupt():
-            return "cancelled", None
-        case MillwrightError():
-            return "failed", Problem(code=error.code, what=error.what, why=error.why, fix=error.fix)
-        case _:
-            words = "".join(traceback.format_exception_only(error)).strip()
-            return "failed", Problem(
-                code=Failed.code, what=words[:MAX_PROBLEM_CHARS], why=_where(error)
-            )
-
-
-def end_with_worker(end: Callable[[], None]) -> None:
-    """Have `end` called when a process of multiprocessing is over: it runs no exit handlers."""
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() is not None:
-        from multiprocessing.util import Finalize
-
-        Finalize(None, end, exitpriority=0)
-
-
-def _where(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return ""
-    last = frames[-1]
-    return f"in {last.name}, {Path(last.filename).name} line {last.lineno}"
-
-
-def _what_ended_the_script() -> BaseException | None:
-    # In a notebook or at the prompt an exception ends nothing, and the last one may be hours old.
-    if hasattr(sys, "ps1") or sys.flags.interactive:
-        return None
-    return getattr(sys, "last_value", None)

@@ -24,8 +24,9 @@ from millwright.core.errors import Conflict, Invalid, MillwrightError, TimedOut,
 from millwright.core.ids import RunId, new_id, parse_id
 from millwright.core.refs import check_title
 from millwright.records.runs import RunStatus
-from millwright.sdk.active import ActiveRun, end_with_worker
+from millwright.sdk.active import ActiveRun
 from millwright.sdk.connection import find_config, find_notebook, open_door, record_source
+from millwright.sdk.forks import end_with_worker
 from millwright.sdk.items import Begun, Item, Resumed, Stored, deliver
 from millwright.sdk.route import Route, spool_folder
 from millwright.sdk.sender import Sender

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from millwright.core.errors import Conflict, Refused
+from millwright.core.errors import Conflict, Invalid
 from millwright.doors.door import Door
-from millwright.records.runs import Problem
 from millwright.sdk import calls
-from millwright.sdk.active import outcome_of
-from millwright.sdk.current import active_run, end_run, start_in
+from millwright.sdk.active import LoggingWarning
+from millwright.sdk.current import Options, active_run, end_run, start_in
 from millwright.workspace.config import Config
 
 pytestmark = pytest.mark.sockets
+
+QUIET = Options(console=False, system=False)
 
 
 def test_a_run_is_logged_over_either_door(config: Config, door: Door, project: Path) -> None:
@@ -93,30 +94,6 @@ def test_an_interrupt_cancels_the_run(embedded: Config, door: Door) -> None:
     assert door.runs.show(ref=run.id).status == "cancelled"
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "problem"),
-    [
-        (None, "finished", None),
-        (SystemExit(), "finished", None),
-        (SystemExit(0), "finished", None),
-        (SystemExit(3), "failed", Problem(code="failed", what="SystemExit: 3")),
-        (KeyboardInterrupt(), "cancelled", None),
-        (
-            Refused("no", why="because", fix="else"),
-            "failed",
-            Problem(code="refused", what="no", why="because", fix="else"),
-        ),
-        (
-            ValueError("x" * 5000),
-            "failed",
-            Problem(code="failed", what=f"ValueError: {'x' * 1988}"),
-        ),
-    ],
-)
-def test_how_a_run_ends(error: BaseException | None, status: str, problem: Problem | None) -> None:
-    assert outcome_of(error) == (status, problem)
-
-
 def test_an_ended_run_takes_nothing_more(embedded: Config) -> None:
     run = start_in(embedded, "short")
     run.end()
@@ -167,3 +144,68 @@ def test_a_run_nobody_ended_ends_with_its_script(
     if status == "failed":
         assert shown.error is not None
         assert shown.error.what == "ValueError: no rows"
+
+
+def test_what_the_script_prints_is_its_log(
+    config: Config, door: Door, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with start_in(config, "talk", options=Options(system=False)) as run:
+        sys.stdout.write("epoch 1\n")
+        sys.stderr.write("careful\n")
+    assert capsys.readouterr() == ("epoch 1\n", "careful\n")
+    digest = door.runs.show(ref=run.id).log_digest
+    assert digest is not None
+    door.artifacts.fetch(digest, project / "log")
+    assert (project / "log").read_text() == "epoch 1\ncareful\n"
+
+
+def test_a_value_that_another_writer_made_impossible_is_told_at_the_end(
+    embedded: Config, door: Door
+) -> None:
+    run = start_in(embedded, "two writers", options=QUIET)
+    door.runs.log_params(run=run.id, params={"depth": "3"})
+    run.log_params({"depth": 4, "rate": 0.1})
+    with pytest.warns(LoggingWarning, match=r"1 values were refused: depth: "):
+        run.end()
+    assert door.runs.show(ref=run.id).params == {"depth": "3", "rate": "0.1"}
+
+
+def test_a_run_that_somebody_else_closed_otherwise_says_so(embedded: Config, door: Door) -> None:
+    run = start_in(embedded, "closed", options=QUIET)
+    door.runs.finish(run=run.id, status="cancelled")
+    with pytest.raises(Conflict, match="is cancelled"):
+        run.end("finished")
+    assert not run.ended
+    run.end("cancelled")
+    assert run.ended
+
+
+def test_points_whose_time_is_known_keep_it(embedded: Config, door: Door) -> None:
+    with start_in(embedded, "late", options=QUIET) as run:
+        run.log_points([("auc", 0.5, 3, 1_000_000)])
+    (point,) = door.runs.history(ref=run.id, key="auc")
+    assert (point.step, point.time_us, point.value) == (3, 1_000_000, 0.5)
+
+
+def test_a_step_or_value_that_is_none_is_the_callers_mistake(embedded: Config) -> None:
+    with start_in(embedded, "wrong", options=QUIET) as run:
+        for log in (
+            lambda: run.log_metric("a", None),  # pyright: ignore[reportArgumentType]
+            lambda: run.log_metric("a", 1.0, step=2**64),
+            lambda: run.log_metric("", 1.0),
+            lambda: run.log_metrics({"ok": 1.0, "\n": 1.0}),
+            lambda: run.log_param("a", "x" * 9000),
+            lambda: run.set_tag("a" * 251, 1),
+        ):
+            with pytest.raises(Invalid):
+                log()
+
+
+def test_nothing_is_sent_of_a_call_that_was_wrong(embedded: Config, door: Door) -> None:
+    with start_in(embedded, "wrong", params={"a": 1}, options=QUIET) as run:
+        with pytest.raises(Conflict):
+            run.log_params({"b": 1, "a": 2})
+        with pytest.raises(Invalid):
+            run.log_metrics({"ok": 1.0, "": 1.0})
+    shown = door.runs.show(ref=run.id)
+    assert (shown.params, shown.metrics) == ({"a": "1"}, {})
