@@ -57,10 +57,8 @@ with mlflow.start_run(run_name="parent / 1"):
             mlflow.log_metric("acc", number / 5)
     X = np.random.RandomState(0).rand(30, 3)
     model = LogisticRegression().fit(X, (X[:, 0] > 0.5).astype(int))
-    for _ in range(2):
-        mlflow.sklearn.log_model(
-            model, sys.argv[3], registered_model_name="iris", input_example=X[:2]
-        )
+    for name in ("model", "again"):
+        mlflow.sklearn.log_model(model, name, registered_model_name="iris", input_example=X[:2])
         model = LogisticRegression(C=0.1).fit(X, (X[:, 1] > 0.5).astype(int))
 client.set_registered_model_alias("iris", "champion", 1)
 client.set_registered_model_alias("iris", "shadow", 2)
@@ -95,9 +93,8 @@ def made(name: str, folder: Path, *, version: int) -> Store:
     # Its server's module needs a SQLAlchemy that fits it, which its client does not.
     python = python_of(name, "mlflow, mlflow.store.db.utils")
     uri, location = f"sqlite:///{folder}/mlflow.db", str(folder / "art")
-    # The signed format of version 3 wants an input example; of version 2 no file is code-free.
     own = {"HOME": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
-    run_tool(python, FILL, uri, location, "model", cwd=folder, environment=own)
+    run_tool(python, FILL, uri, location, cwd=folder, environment=own)
     return Store(folder / "mlflow.db", folder, python, version)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from millwright.core.digest import Digest
 from millwright.core.ids import RunId
@@ -12,6 +12,7 @@ from millwright.sdk.imported_run import RunTaker, on_the_wire
 from millwright.tracking.sources.found import Source
 
 _CURVES_AT_ONCE = 500
+_LONG = 10_000
 
 
 def differences(door: Door, taker: RunTaker, source: Source) -> Iterator[str]:
@@ -31,14 +32,22 @@ def differences(door: Door, taker: RunTaker, source: Source) -> Iterator[str]:
     for path, digest in taken.files.items():
         if files.get(path) != digest:
             yield f"artifact {path} has the digest {files.get(path)} and had {digest}"
-    keys = [key for key, count in taken.points.items() if count]
-    for at in range(0, len(keys), _CURVES_AT_ONCE):
-        some = keys[at : at + _CURVES_AT_ONCE]
-        curves = door.runs.curves(runs=[taker.id], keys=some, limit=4)
+    for key, count in _counted(door, taker.id, taken.points):
+        if count != taken.points[key]:
+            yield from _missing_points(door, taker, source, key)
+
+
+def _counted(door: Door, run: RunId, expected: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Iterate over how many points of each metric are kept."""
+    short = [key for key, count in expected.items() if count <= _LONG]
+    for at in range(0, len(short), _CURVES_AT_ONCE):
+        some = short[at : at + _CURVES_AT_ONCE]
+        curves = door.runs.curves(runs=[run], keys=some, limit=4)
         counts = {curve.key: curve.count for curve in curves}
-        for key in some:
-            if counts.get(key, 0) != taken.points[key]:
-                yield from _missing_points(door, taker, source, key)
+        yield from ((key, counts.get(key, 0)) for key in some)
+    for key in expected.keys() - set(short):
+        # A curve is made of all points at once; so many are better read page by page.
+        yield key, sum(len(page) for page in _pages(door, run, key))
 
 
 def _missing_points(door: Door, taker: RunTaker, source: Source, key: str) -> Iterator[str]:
@@ -49,15 +58,20 @@ def _missing_points(door: Door, taker: RunTaker, source: Source, key: str) -> It
         if isinstance(item, MetricPoint) and item.key == key
     }
     taker.taken.points[key] = len(wanted)
-    token: str | None = None
-    while True:
-        page = door.runs.history_page(ref=taker.id, key=key, token=token)
-        wanted.difference_update(_known_by(on_the_wire(point)) for point in page.points)
-        token = page.next_token
-        if token is None:
-            break
+    for page in _pages(door, taker.id, key):
+        wanted.difference_update(_known_by(on_the_wire(point)) for point in page)
     if wanted:
         yield f"{len(wanted)} points of metric {key!r} are missing"
+
+
+def _pages(door: Door, run: RunId, key: str) -> Iterator[list[MetricPoint]]:
+    token: str | None = None
+    while True:
+        page = door.runs.history_page(ref=run, key=key, token=token)
+        yield page.points
+        token = page.next_token
+        if token is None:
+            return
 
 
 def _known_by(point: MetricPoint) -> tuple[float | str | None, int, int]:
