@@ -21,24 +21,7 @@ from millwright.core.errors import Conflict, Denied, Invalid, NotFound
 from millwright.core.ids import ActorId, EventId, HomeId, ProjectId, RequestId, RunId, new_id
 from millwright.core.refs import did_you_mean
 from millwright.core.version import VERSION
-from millwright.doors.access import Access
-from millwright.doors.artifacts import Artifacts
-from millwright.doors.audit import Audit, Proof
-from millwright.doors.data import Data
-from millwright.doors.decisions import Decisions as DecisionsDoor
-from millwright.doors.deployments import Deployments as DeploymentsDoor
-from millwright.doors.deployments import Labels as LabelsDoor
-from millwright.doors.deployments import Serving
-from millwright.doors.experiments import Experiments
-from millwright.doors.files import Files
-from millwright.doors.jobs import Jobs as JobsDoor
-from millwright.doors.logged_models import LoggedModels
-from millwright.doors.models import Gates
-from millwright.doors.models import Models as ModelsDoor
-from millwright.doors.monitors import Alerts as AlertsDoor
-from millwright.doors.monitors import Monitors as MonitorsDoor
-from millwright.doors.monitors import Rules as RulesDoor
-from millwright.doors.runs import Runs as RunsDoor
+from millwright.doors.audit import Proof
 from millwright.governance.policy import Policy
 from millwright.journal.checkpoints import KEY_FILE, SigningKey
 from millwright.journal.verify import Verification, verify
@@ -50,10 +33,9 @@ from millwright.metadata.tables.models import VersionRow
 from millwright.records.access import Actor, Permission, Role
 from millwright.records.events import AccessDenied, Act, HomeCreated, Subject
 from millwright.records.pipelines import PipelineRun
-from millwright.workspace import access, artifacts, operation, registry, services, tracking
 from millwright.workspace.arguments import parse_choice
 from millwright.workspace.config import Config
-from millwright.workspace.guard import guard
+from millwright.workspace.nouns import Nouns
 from millwright.workspace.proving import prove
 from millwright.workspace.rooms import ARTIFACTS_FOLDER, Rooms
 from millwright.workspace.session import Session
@@ -282,9 +264,11 @@ class Home(Rooms):
             raise NotFound(f"{run} is not the run of a pipeline, so it has no steps")
         return found
 
-    def together(self, calls: Sequence[Callable[[], T]]) -> list[T | Exception]:
+    def together(
+        self, calls: Sequence[Callable[[], T]], *, relaxed: bool = False
+    ) -> list[T | Exception]:
         """Make calls of this home's doors with one commit; return what each gave or raised."""
-        return self.database.together(calls)
+        return self.database.together(calls, relaxed=relaxed)
 
     def ensure_default_experiment(self, principal: Principal, project: str) -> None:
         """Make the experiment `Default` of a project where it is not there."""
@@ -347,37 +331,12 @@ class Home(Rooms):
         return actor
 
 
-class Workspace:
+class Workspace(Nouns):
     """The embedded door to one project of a home; fills `doors.door.Door`."""
 
     def __init__(self, home: Home, session: Session, *, owns_home: bool = False) -> None:
-        self.home = home
-        self.session = session
+        super().__init__(home, session)
         self._owns_home = owns_home
-        self.artifacts: Artifacts = artifacts.Artifacts(home, session)
-        self.access = self._guard(Access, "access", access.Access(home, session))
-        self.alerts = self._guard(AlertsDoor, "alerts", operation.Alerts(home, session))
-        self.audit = self._guard(Audit, "audit", services.Audit(home, session))
-        self.data = self._guard(Data, "data", services.Data(home, session))
-        self.decisions = self._guard(DecisionsDoor, "decisions", operation.Decisions(home, session))
-        self.deployments = self._guard(
-            DeploymentsDoor, "deployments", operation.Deployments(home, session)
-        )
-        self.experiments = self._guard(
-            Experiments, "experiments", tracking.Experiments(home, session)
-        )
-        self.files = self._guard(Files, "files", tracking.Files(home, session))
-        self.gates = self._guard(Gates, "gates", services.Gates(home, session))
-        self.jobs = self._guard(JobsDoor, "jobs", services.Jobs(home, session))
-        self.labels = self._guard(LabelsDoor, "labels", operation.Labels(home, session))
-        self.logged_models = self._guard(
-            LoggedModels, "logged_models", tracking.LoggedModels(home, session)
-        )
-        self.models = self._guard(ModelsDoor, "models", registry.Models(home, session))
-        self.monitors = self._guard(MonitorsDoor, "monitors", operation.Monitors(home, session))
-        self.rules = self._guard(RulesDoor, "rules", operation.Rules(home, session))
-        self.runs = self._guard(RunsDoor, "runs", tracking.Runs(home, session))
-        self.serving = self._guard(Serving, "serving", operation.Serving(home, session))
 
     @classmethod
     def open(cls, config: Config, *, create: bool = False) -> Workspace:
@@ -401,16 +360,6 @@ class Workspace:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _guard(self, door: type[T], noun: str, service: T) -> T:
-        return guard(
-            door,
-            noun,
-            service,
-            principal=self.session.principal,
-            project_key=self.session.key,
-            project=self.session.project_name,
-        )
 
 
 def system_user() -> str:
