@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         set_tag,
         set_tags,
     )
+    from millwright.sdk.connection import find_config
     from millwright.sdk.current import active_run, attach_run, end_run, start_run
     from millwright.sdk.models import load_model
     from millwright.sdk.syncing import sync_spool
@@ -55,6 +56,7 @@ __all__ = [
     "attach_run",
     "autolog",
     "end_run",
+    "find_config",
     "flush",
     "load_model",
     "log_artifact",
@@ -90,6 +92,7 @@ _WHERE = {
     "attach_run": "millwright.sdk.current",
     "autolog": "millwright.sdk.autolog",
     "end_run": "millwright.sdk.current",
+    "find_config": "millwright.sdk.connection",
     "flush": "millwright.sdk.calls",
     "load_model": "millwright.sdk.models",
     "log_artifact": "millwright.sdk.calls",

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import contextvars
+import os
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import cast
 
 import pytest
+import uvicorn
 
 from fixtures.away import FakeHome
 from fixtures.example_host import running
@@ -228,19 +234,20 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(
     assert list(kept.files) == ["train.py"]
 
 
+def serve(home: Home, port: int) -> uvicorn.Server:
+    return make_server(
+        cast("Host", home),
+        clock=SystemClock(),
+        address="127.0.0.1",
+        port=port,
+        open_on_loopback=True,
+    )
+
+
 def test_a_server_that_is_killed_and_started_again_misses_nothing(
     home: Home, door: Door, project: Path
 ) -> None:
-    def server(port: int):
-        return make_server(
-            cast("Host", home),
-            clock=SystemClock(),
-            address="127.0.0.1",
-            port=port,
-            open_on_loopback=True,
-        )
-
-    with running(server(0)) as address:
+    with running(serve(home, 0)) as address:
         config = load_config(environment={}, folder=project, url=address)
         run = start_in(config, "through it all", options=QUIET)
         run.log_metric("auc", 0.0, step=0)
@@ -248,10 +255,51 @@ def test_a_server_that_is_killed_and_started_again_misses_nothing(
     run.log_metric("auc", 1.0, step=1)
     assert not run.flush()
     run.log_metric("auc", 2.0, step=2)
-    with running(server(int(address.rpartition(":")[2]))):
+    with running(serve(home, int(address.rpartition(":")[2]))):
         run.log_metric("auc", 3.0, step=3)
         wait_until(run.flush)
         run.end()
     history = door.runs.history(ref=run.id, key="auc")
     assert [(point.step, point.value) for point in history] == [(n, float(n)) for n in range(4)]
     assert door.runs.show(ref=run.id).status == "finished"
+
+
+KILLED = """
+import os, signal
+import millwright as mw
+run = mw.start_run("killed", params={"depth": 3}, console=False, system_metrics=False)
+print(run.id, flush=True)
+for step in range(20_000):
+    mw.log_metric("loss", step / 2, step=step)
+mw.log_text("hello", "note.txt")
+mw.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_script_could_not_send_is_sent_for_it(
+    home: Home, door: Door, project: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        capture_output=True,
+        text=True,
+        cwd=project,
+        env=os.environ | {"MILLWRIGHT_URL": url},
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    run = done.stdout.split()[0]
+    config = load_config(environment={}, folder=project, url=url)
+    with running(serve(home, port)):
+        wait_until(lambda: run in sync_spool(config).delivered)
+    shown = door.runs.show(ref=run)
+    # Nobody said how it ended.
+    assert (shown.status, shown.params) == ("running", {"depth": "3"})
+    history = door.runs.history(ref=run, key="loss")
+    assert [point.step for point in history] == list(range(20_000))
+    assert [link.name for link in shown.links] == ["note.txt"]
