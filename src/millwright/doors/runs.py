@@ -198,6 +198,7 @@ class Runs(Protocol):
         filter: str = "",
         experiments: list[str] | None = None,
         lifecycle: Lifecycle = "active",
+        kinds: list[RunKind] | None = None,
     ) -> int:
         """Return how many runs fit a filter."""
         ...

@@ -17,7 +17,15 @@ from millwright.doors.logged_models import LoggedModels
 from millwright.doors.models import Gates, Models
 from millwright.doors.monitors import Alerts, Monitors, Rules
 from millwright.doors.runs import Runs
-from millwright.workspace import access, artifacts, operation, registry, services, tracking
+from millwright.workspace import (
+    access,
+    artifacts,
+    operation,
+    registry,
+    services,
+    tracked,
+    tracking,
+)
 from millwright.workspace.guard import guard
 
 if TYPE_CHECKING:
@@ -45,12 +53,12 @@ class Nouns:
         self.experiments = self._guard(
             Experiments, "experiments", tracking.Experiments(home, session)
         )
-        self.files = self._guard(Files, "files", tracking.Files(home, session))
+        self.files = self._guard(Files, "files", tracked.Files(home, session))
         self.gates = self._guard(Gates, "gates", services.Gates(home, session))
         self.jobs = self._guard(Jobs, "jobs", services.Jobs(home, session))
         self.labels = self._guard(Labels, "labels", operation.Labels(home, session))
         self.logged_models = self._guard(
-            LoggedModels, "logged_models", tracking.LoggedModels(home, session)
+            LoggedModels, "logged_models", tracked.LoggedModels(home, session)
         )
         self.models = self._guard(Models, "models", registry.Models(home, session))
         self.monitors = self._guard(Monitors, "monitors", operation.Monitors(home, session))
