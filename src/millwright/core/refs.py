@@ -13,7 +13,7 @@ MAX_NAME_CHARS = 200
 MAX_TITLE_CHARS = 500
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]*")
 _VERSION = re.compile(r"v(0|[1-9][0-9]{0,17})")
-_ALIAS = re.compile(r"(?![vV][0-9]+\Z)[\w-]+")
+_ALIAS = re.compile(r"(?![vV]?[0-9]+\Z)[\w-]+")
 
 LATEST = "latest"
 
@@ -111,7 +111,7 @@ def check_alias(text: str) -> str:
     if not _ALIAS.fullmatch(text) or len(text) > MAX_NAME_CHARS:
         raise Invalid(
             f"{text[:80]!r} cannot be an alias",
-            why="an alias has letters, digits, '_' or '-', and is not 'v' and a number",
+            why="an alias has letters, digits, '_' or '-', and is no number, with or without a v",
         )
     return text
 

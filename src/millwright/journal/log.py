@@ -89,6 +89,7 @@ class Journal:
         Raises Invalid when the act's cause is not in the journal or in this transaction, when an
         id is none, a subject is named twice, or leaf or detail are too large.
         """
+        tx.require_durable()
         if act.cause is not None and not rows.has_event(tx, act.cause):
             raise Invalid(
                 f"the cause {act.cause} is not an event of this journal",

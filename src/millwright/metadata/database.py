@@ -100,9 +100,23 @@ class Reader:
 class Writer(Reader):
     """A transaction that reads and writes; all of it is kept, or nothing."""
 
-    def __init__(self, cursor: Cursor, dialect: Dialect) -> None:
+    def __init__(self, cursor: Cursor, dialect: Dialect, *, relaxed: bool = False) -> None:
         super().__init__(cursor, dialect)
+        self._relaxed = relaxed
         self._after_commit: dict[str, Callable[[], None]] = {}
+
+    @property
+    def is_relaxed(self) -> bool:
+        """Tell whether what it commits may be lost in a power cut."""
+        return self._relaxed
+
+    def require_durable(self) -> None:
+        """Return when what this transaction commits will survive a power cut.
+
+        A relaxed one is given up: `Database.together` makes its calls again, durably.
+        """
+        if self._relaxed:
+            raise NotDurable
 
     def run(self, sql: str, **params: Value) -> int:
         """Execute a statement and return how many rows it changed."""
@@ -150,12 +164,17 @@ class _Joined(threading.local):
     depth: int = 0
 
 
+class NotDurable(Exception):
+    """Something was to be written that must survive a power cut, in a transaction that may not."""
+
+
 class Database:
     """A metadata store; safe to use from several threads and, on disk, several processes."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
-        self._idle: list[Connection] = []
+        self._idle: dict[bool, list[Connection]] = {False: [], True: []}
+        """Connections that nobody uses, by whether they are relaxed."""
         self._lock = threading.Lock()
         self._joined = _Joined()
 
@@ -175,44 +194,72 @@ class Database:
             yield Reader(cursor, self.dialect)
 
     @contextmanager
-    def write(self) -> Generator[Writer]:
-        """Open a transaction that is committed when the block ends and undone when it raises."""
+    def write(self, *, relaxed: bool = False) -> Generator[Writer]:
+        """Open a transaction that is committed when the block ends and undone when it raises.
+
+        A `relaxed` one is for telemetry: where the database can, its commit waits for no disk.
+        """
         if self._joined.cursor is not None:
-            with self._savepoint(self._joined.cursor) as writer:
+            with self._savepoint(self._joined.cursor, relaxed=relaxed) as writer:
                 yield writer
             return
-        with self._transaction(self.dialect.begin_write()) as cursor:
-            writer = Writer(cursor, self.dialect)
+        relaxed = relaxed and self.dialect.can_relax
+        with self._transaction(self.dialect.begin_write(), relaxed=relaxed) as cursor:
+            writer = Writer(cursor, self.dialect, relaxed=relaxed)
             yield writer
         writer.call_after_commit()
 
-    def together(self, calls: Sequence[Callable[[], T]]) -> list[T | Exception]:
+    def together(
+        self, calls: Sequence[Callable[[], T]], *, relaxed: bool = False
+    ) -> list[T | Exception]:
         """Make `calls` in this thread with one commit for all; return what each gave or raised.
 
         What a call raises undoes what it wrote, and nothing of the others. When the commit fails
-        none is kept, and each outcome is that error.
+        none is kept, and each outcome is that error. `relaxed` as in `write`; when one of the
+        calls writes what must be durable, all are undone and made again, durably.
         """
-        if len(calls) == 1:
-            return [_outcome(calls[0])]
+        if self._joined.cursor is not None:
+            return [_outcome(call) for call in calls]
+        if relaxed and self.dialect.can_relax:
+            try:
+                return self._join(calls, relaxed=True)
+            except NotDurable:
+                pass
+        return self._join(calls, relaxed=False)
+
+    def once(self, call: Callable[[], T], *, relaxed: bool = False) -> T:
+        """Return what `call` returns once it is committed, as `together` does for several."""
+        outcome = self.together([call], relaxed=relaxed)[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _join(self, calls: Sequence[Callable[[], T]], *, relaxed: bool) -> list[T | Exception]:
         outcomes: list[T | Exception] = []
         try:
-            with self._transaction(self.dialect.begin_write()) as cursor:
-                shared = Writer(cursor, self.dialect)
+            with self._transaction(self.dialect.begin_write(), relaxed=relaxed) as cursor:
+                shared = Writer(cursor, self.dialect, relaxed=relaxed)
                 self._joined.cursor, self._joined.writer = cursor, shared
                 try:
                     outcomes = [_outcome(call) for call in calls]
                 finally:
                     self._joined.cursor = self._joined.writer = None
+        except NotDurable:
+            raise
         except Exception as error:  # noqa: BLE001 (each caller raises it)
             return [error] * len(calls)
         shared.call_after_commit()
         return outcomes
 
     @contextmanager
-    def _savepoint(self, cursor: Cursor) -> Generator[Writer]:
+    def _savepoint(self, cursor: Cursor, *, relaxed: bool) -> Generator[Writer]:
         """Open a part of the shared transaction that is kept with it or undone alone."""
+        shared = self._joined.writer
+        assert shared is not None, "a savepoint lies in a shared transaction"
+        if not relaxed:
+            shared.require_durable()
         name = f"call_{self._joined.depth}"
-        writer = Writer(cursor, self.dialect)
+        writer = Writer(cursor, self.dialect, relaxed=shared.is_relaxed)
         self._end(cursor, f"SAVEPOINT {name}")
         self._joined.depth += 1
         try:
@@ -223,19 +270,19 @@ class Database:
         finally:
             self._joined.depth -= 1
         self._end(cursor, f"RELEASE SAVEPOINT {name}")
-        assert self._joined.writer is not None, "a savepoint lies in a shared transaction"
-        writer.hand_over(self._joined.writer)
+        writer.hand_over(shared)
 
     def close(self) -> None:
         """Close the idle connections; one in use is closed when its transaction ends."""
         with self._lock:
-            idle, self._idle = self._idle, []
+            idle = [*self._idle[False], *self._idle[True]]
+            self._idle = {False: [], True: []}
         for connection in idle:
             close_quietly(connection)
 
     @contextmanager
-    def _transaction(self, begin: str) -> Generator[Cursor]:
-        connection, cursor = self._begin(begin)
+    def _transaction(self, begin: str, *, relaxed: bool = False) -> Generator[Cursor]:
+        connection, cursor = self._begin(begin, relaxed=relaxed)
         try:
             try:
                 yield cursor
@@ -248,11 +295,11 @@ class Database:
         finally:
             with suppress(Exception):
                 cursor.close()
-            self._give_back(connection)
+            self._give_back(connection, relaxed=relaxed)
 
-    def _begin(self, begin: str) -> tuple[Connection, Cursor]:
+    def _begin(self, begin: str, *, relaxed: bool) -> tuple[Connection, Cursor]:
         while True:
-            connection, was_idle = self._take()
+            connection, was_idle = self._take(relaxed=relaxed)
             try:
                 cursor: Cursor = connection.cursor()
                 cursor.execute(begin)
@@ -269,17 +316,17 @@ class Database:
         except Exception as error:
             raise self.dialect.explain(error) or error from error
 
-    def _take(self) -> tuple[Connection, bool]:
+    def _take(self, *, relaxed: bool) -> tuple[Connection, bool]:
         with self._lock:
-            if self._idle:
-                return self._idle.pop(), True
-        return self.dialect.connect(), False
+            if self._idle[relaxed]:
+                return self._idle[relaxed].pop(), True
+        return self.dialect.connect(relaxed=relaxed), False
 
-    def _give_back(self, connection: Connection) -> None:
+    def _give_back(self, connection: Connection, *, relaxed: bool) -> None:
         if self.dialect.is_usable(connection):
             with self._lock:
-                if len(self._idle) < MAX_IDLE:
-                    self._idle.append(connection)
+                if len(self._idle[relaxed]) < MAX_IDLE:
+                    self._idle[relaxed].append(connection)
                     return
         close_quietly(connection)
 
@@ -287,5 +334,7 @@ class Database:
 def _outcome(call: Callable[[], T]) -> T | Exception:
     try:
         return call()
+    except NotDurable:
+        raise
     except Exception as error:  # noqa: BLE001 (the caller raises it)
         return error

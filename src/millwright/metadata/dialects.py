@@ -91,9 +91,15 @@ class Dialect(Protocol):
     name: str
     types: Mapping[str, str]
     """What `{int}`, `{bytes}` and the like in a table's definition stand for."""
+    can_relax: bool
+    """Whether a commit that need not survive a power cut is cheaper."""
 
-    def connect(self) -> Connection:
-        """Open a connection in autocommit mode; raises Unreachable, Denied or Corrupt."""
+    def connect(self, *, relaxed: bool = False) -> Connection:
+        """Open a connection in autocommit mode; raises Unreachable, Denied or Corrupt.
+
+        What is committed on a `relaxed` one survives the death of any process, and may be lost
+        in a power cut; never in part.
+        """
         ...
 
     def sql(self, text: str) -> str:
@@ -155,7 +161,9 @@ class Sqlite:
             )
         self.path = path
 
-    def connect(self) -> sqlite3.Connection:
+    can_relax = True
+
+    def connect(self, *, relaxed: bool = False) -> sqlite3.Connection:
         """Open the file, making it when its folder is there."""
         try:
             connection = sqlite3.connect(
@@ -163,8 +171,9 @@ class Sqlite:
             )
             connection.execute("PRAGMA journal_mode=WAL")
             # FULL: a commit that was acknowledged survives a power cut; the journal, the
-            # registry and the jobs need no less.
-            connection.execute("PRAGMA synchronous=FULL")
+            # registry and the jobs need no less. Points of metrics do: there an fsync for each
+            # would cost more than all else together.
+            connection.execute(f"PRAGMA synchronous={'NORMAL' if relaxed else 'FULL'}")
             connection.execute("PRAGMA foreign_keys=ON")
             # As in standard SQL; who wants to ignore case says so.
             connection.execute("PRAGMA case_sensitive_like=ON")
@@ -271,8 +280,11 @@ class Postgres:
         self._driver = psycopg
         self.url = url
 
-    def connect(self) -> psycopg.Connection[Any]:
-        """Open a connection."""
+    can_relax = False
+
+    def connect(self, *, relaxed: bool = False) -> psycopg.Connection[Any]:
+        """Open a connection; here every commit is as durable as the server makes it."""
+        del relaxed
         try:
             return self._driver.connect(self.url, autocommit=True, connect_timeout=10)
         except self._driver.Error as error:

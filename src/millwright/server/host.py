@@ -57,8 +57,13 @@ class Host(Protocol):
         """Journal that somebody known was turned away at the server's own check."""
         ...
 
-    def together(self, calls: Sequence[Callable[[], T]]) -> list[T | Exception]:
-        """Make calls of this home's doors with one commit; return what each gave or raised."""
+    def together(
+        self, calls: Sequence[Callable[[], T]], *, relaxed: bool = False
+    ) -> list[T | Exception]:
+        """Make calls of this home's doors with one commit; return what each gave or raised.
+
+        `relaxed` is for telemetry, which need not survive a power cut.
+        """
         ...
 
     def ensure_default_experiment(self, principal: Principal, project: str) -> None:

@@ -141,8 +141,9 @@ class MlflowApp:
             await _send(send, _ENCODER.encode(answer), b"application/json")
 
     async def _run(self, endpoint: Endpoint, call: Call) -> object:
-        if endpoint.lane == "write":
-            return await self._lane.run(lambda: endpoint.handler(call))
+        if endpoint.lane in {"write", "log"}:
+            relaxed = endpoint.lane == "log"
+            return await self._lane.run(lambda: endpoint.handler(call), relaxed=relaxed)
         return await self._in_thread(lambda: endpoint.handler(call))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -31,8 +31,9 @@ from millwright.server.mlflow.checks import bad_value, check_run_id, required
 from millwright.server.mlflow.errors import MlflowError, invalid, missing
 
 T = TypeVar("T", bound=Struct)
-Lane: TypeAlias = Literal["read", "write", "work"]
-"""`write`: short, shares a commit with others; `work`: reads files too, in a thread of its own."""
+Lane: TypeAlias = Literal["read", "log", "write", "work"]
+"""`log` and `write` are short and share a commit with others, that of `log` alone waits for no
+disk; `work` reads files too, in a thread of its own."""
 
 _WRONG = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)` - at `\$(?P<path>[^`]*)`")
 _TYPE_NAMES = {"str": "str", "int": "int", "float": "float", "array": "list", "object": "dict"}

@@ -18,12 +18,14 @@ MAX_TOGETHER = 64
 class Committer(Protocol):
     """Makes calls with one commit, as `metadata.database.Database.together` does."""
 
-    def together(self, calls: Sequence[Callable[[], object]]) -> list[object | Exception]:
+    def together(
+        self, calls: Sequence[Callable[[], object]], *, relaxed: bool = False
+    ) -> list[object | Exception]:
         """Return what each call gave or raised."""
         ...
 
 
-_Waiting: TypeAlias = "tuple[Callable[[], object], asyncio.Future[object]]"
+_Waiting: TypeAlias = "tuple[Callable[[], object], asyncio.Future[object], bool]"
 
 
 class Lane:
@@ -35,15 +37,18 @@ class Lane:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, call: Callable[[], object]) -> object:
-        """Return what `call` returns once it is durable; raises what it raises."""
+    async def run(self, call: Callable[[], object], *, relaxed: bool = False) -> object:
+        """Return what `call` returns once it is committed; raises what it raises.
+
+        Calls that are all `relaxed` share a commit that waits for no disk.
+        """
         loop = asyncio.get_running_loop()
         if self._thread is None:
             self._loop = loop
             self._thread = threading.Thread(target=self._work, name="mlflow-writes", daemon=True)
             self._thread.start()
         future: asyncio.Future[object] = loop.create_future()
-        self._waiting.put((call, future))
+        self._waiting.put((call, future, relaxed))
         return await future
 
     def close(self) -> None:
@@ -60,8 +65,10 @@ class Lane:
             batch = self._take()
             if not batch:
                 return
-            outcomes = self._committer.together([call for call, _ in batch])
-            answers = list(zip((future for _, future in batch), outcomes, strict=True))
+            outcomes = self._committer.together(
+                [call for call, _, _ in batch], relaxed=all(relaxed for _, _, relaxed in batch)
+            )
+            answers = list(zip((future for _, future, _ in batch), outcomes, strict=True))
             loop.call_soon_threadsafe(_deliver, answers)
 
     def _take(self) -> list[_Waiting]:
