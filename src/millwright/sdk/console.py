@@ -56,7 +56,7 @@ class Console:
             # Somebody may have put another stream in its place since; that one stays, and what
             # still goes through the tee is only passed on.
             if getattr(sys, name) is tee:
-                setattr(sys, name, stream)
+                setattr(sys, name, _below(stream))
             cast("_Tee", tee).release()
         self._tees.clear()
         with self._lock:
@@ -94,11 +94,19 @@ class Console:
                     self._tail.appendleft(oldest[cut:])
 
 
+def _below(stream: TextIO) -> TextIO:
+    """Return the stream below those tees that only pass on: runs of many threads leave such."""
+    below: object = stream
+    while isinstance(below, _Tee) and below.is_released:
+        below = below.stream
+    return cast("TextIO", below)
+
+
 class _Tee:
     """Stands in for a stream, and tells `keep` what is written to it."""
 
     def __init__(self, stream: TextIO, keep: _Keep) -> None:
-        self._stream = stream
+        self.stream = stream
         self._keep: _Keep | None = keep
         # In a forked child the lock may be held by a thread that is not there.
         self._process = os.getpid()
@@ -111,16 +119,21 @@ class _Tee:
                 keep(text)
             except OSError:
                 self._keep = None
-        return self._stream.write(text)
+        return self.stream.write(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write each line."""
         for line in lines:
             self.write(line)
 
+    @property
+    def is_released(self) -> bool:
+        """Whether it only passes on."""
+        return self._keep is None
+
     def release(self) -> None:
         """Only pass on from now on."""
         self._keep = None
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
+        return getattr(self.stream, name)

@@ -28,6 +28,7 @@ from millwright.sdk.active import ActiveRun
 from millwright.sdk.connection import find_config, find_notebook, open_door, record_source
 from millwright.sdk.forks import end_with_worker
 from millwright.sdk.items import Begun, Item, Resumed, Stored, deliver
+from millwright.sdk.notebook import find_shell
 from millwright.sdk.route import Route, spool_folder
 from millwright.sdk.sender import Sender
 from millwright.sdk.surroundings import Surroundings
@@ -40,6 +41,18 @@ if TYPE_CHECKING:
 DEFAULT_EXPERIMENT = "Default"
 
 _ACTIVE: ContextVar[ActiveRun | None] = ContextVar("millwright_active_run", default=None)
+
+
+class _Latest:
+    """The run that was started last on the main thread of a notebook.
+
+    Kernels differ in whether a cell sees what an earlier one set in its context.
+    """
+
+    run: ActiveRun | None = None
+
+
+_LATEST = _Latest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +159,7 @@ def start_in(
     except BaseException as error:
         run.__exit__(type(error), error, error.__traceback__)
         raise
-    _ACTIVE.set(run)
+    _activate(run)
     return run
 
 
@@ -162,13 +175,15 @@ def attach_run(run_id: str, *, config: Config | None = None) -> ActiveRun:
         raise Conflict(f"run {before.id} ({before.name}) is still active", fix="end it first")
     config = config or find_config()
     run = _Start(config, SystemClock(), None, None).attach(RunId(parse_id(run_id, "run")))
-    _ACTIVE.set(run)
+    _activate(run)
     return run
 
 
 def active_run() -> ActiveRun | None:
     """Return the run that is active in this context, or None."""
     run = _ACTIVE.get()
+    if run is None and threading.current_thread() is threading.main_thread():
+        run = _LATEST.run
     while run is not None and run.ended:
         run = run.outer
     return run
@@ -316,9 +331,17 @@ def _send_leftovers(config: Config) -> None:
     threading.Thread(target=send, name="millwright-leftovers", daemon=True).start()
 
 
+def _activate(run: ActiveRun) -> None:
+    _ACTIVE.set(run)
+    if find_shell() is not None and threading.current_thread() is threading.main_thread():
+        _LATEST.run = run
+
+
 def _let_go(run: ActiveRun) -> None:
     if _ACTIVE.get() is run:
         _ACTIVE.set(run.outer)
+    if _LATEST.run is run:
+        _LATEST.run = run.outer
 
 
 def _script_name() -> str:

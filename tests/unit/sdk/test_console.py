@@ -111,6 +111,23 @@ def test_one_inside_another_keeps_its_own_part(
     assert sys.stdout is streams[0]
 
 
+def test_ended_in_any_order_the_first_stream_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, _ = put_streams(monkeypatch)
+    one, two, three = (Console(tmp_path / f"{number}.log") for number in range(3))
+    one.start()
+    two.start()
+    three.start()
+    two.stop()
+    one.stop()
+    write("only three\n")
+    three.stop()
+    assert sys.stdout is out
+    assert (tmp_path / "2.log").read_text() == "only three\n"
+    assert not (tmp_path / "0.log").exists()
+
+
 def test_threads_do_not_mix_within_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_streams(monkeypatch)
     console = Console(tmp_path / "run.log")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -294,3 +295,17 @@ def test_what_the_caller_did_wrong_is_said_also_when_the_server_is_away(project:
             run.log_metric("", 1.0)
         with pytest.raises(NotFound, match="there is no file"):
             run.log_artifact(project / "nothing")
+
+
+def test_in_a_notebook_a_cell_sees_the_run_of_an_earlier_one(
+    embedded: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = SimpleNamespace(history_manager=None, user_ns={})
+    module = SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", module)  # pyright: ignore[reportArgumentType]
+    # Some kernels run each cell in a context of its own.
+    run = contextvars.Context().run(start_in, embedded, "cells", options=QUIET)
+    assert contextvars.Context().run(active_run) is run
+    contextvars.Context().run(end_run)
+    assert run.ended
+    assert active_run() is None
