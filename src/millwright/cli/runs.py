@@ -3,81 +3,91 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from millwright.cli import text
+from millwright.cli import run_changes, run_search, text
+from millwright.cli.run_search import Ref, RunList, named, took
 from millwright.cli.session import session
 from millwright.cli.verbs import Limit, noun
-from millwright.core.errors import NotFound
+from millwright.core.errors import Invalid, NotFound
 from millwright.core.ids import RunId
-from millwright.core.refs import LATEST
-from millwright.doors.door import Door
-from millwright.doors.runs import RunPage
 from millwright.records.pipelines import PipelineRun, StepRun
-from millwright.records.runs import Run, RunKind
+from millwright.records.runs import Run
 
 app = noun("What was executed, from what, with what result.")
-
-KINDS: tuple[RunKind, ...] = ("script", "pipeline", "step")
-
-Ref = Annotated[
-    str, typer.Argument(metavar="RUN", help="An id, a unique beginning of one, or `latest`.")
-]
+run_changes.add_to(app)
 
 
 @app.command("list")
 def list_all(
-    experiment: Annotated[str | None, typer.Option("--experiment", metavar="NAME")] = None,
-    pipeline: Annotated[str | None, typer.Option("--pipeline", metavar="NAME")] = None,
-    kind: Annotated[
-        str | None, typer.Option("--kind", metavar="KIND", help=", ".join(KINDS))
-    ] = None,
+    filter: run_search.Filter = "",
+    order: run_search.Orders = None,
+    experiment: run_search.Experiments = None,
+    pipeline: run_search.Pipeline = None,
+    kind: run_search.Kind = None,
+    deleted: run_search.Deleted = False,
+    columns: run_search.Columns = None,
     before: Annotated[
         str | None, typer.Option("--before", metavar="RUN", help="Older than this run.")
     ] = None,
+    token: Annotated[
+        str | None, typer.Option("--token", metavar="TOKEN", help="Read on from there.")
+    ] = None,
+    count: Annotated[bool, typer.Option("--count", help="Say only how many there are.")] = False,
     limit: Limit = 20,
 ) -> None:
     """List runs, newest first; without --kind the steps of pipelines are left out."""
     here = session()
-    if kind is not None and kind not in KINDS:
-        raise typer.BadParameter(f"{kind!r} is none of {', '.join(KINDS)}")
-    with here.door() as door:
-        page = _page(
-            door,
-            KINDS[:2] if kind is None else (kind,),
-            experiment=experiment,
-            pipeline=pipeline,
-            before=None if before is None else RunId(before),
-            limit=limit,
+    search = run_search.search_of(
+        filter_=filter,
+        order=order,
+        experiments=experiment,
+        pipeline=pipeline,
+        kind=kind,
+        deleted=deleted,
+    )
+    chosen = run_search.check_columns(columns or ())
+    by_time = search.is_by_time
+    if before is not None and not by_time:
+        raise Invalid(
+            "--before goes by nothing but time", fix="read on in what a filter finds by --token"
         )
+    with here.door() as door:
+        if count:
+            number = run_search.count(door, search)
+            here.answer(number, lambda: [str(number)])
+            return
+        if before is not None or (by_time and token is None):
+            page = run_search.newest_runs(
+                door,
+                search.kinds,
+                experiment=next(iter(search.experiments), None),
+                pipeline=pipeline,
+                before=None if before is None else RunId(before),
+                limit=limit,
+            )
+            found = RunList(runs=page.runs, next_before=page.next_before)
+        else:
+            fields = run_search.fields_of(chosen) if chosen else None
+            found = run_search.find(door, search, fields=fields, limit=limit, token=token)
     if here.given.json:
-        here.print_json(page)
+        here.print_json(found)
         return
+    shown = chosen or list(run_search.DEFAULT_COLUMNS)
     here.answer(
-        page.runs,
+        found.runs,
         lambda: text.table(
-            ["id", "name", "kind", "status", "started", "took", "metrics"],
-            [
-                (
-                    one.id,
-                    one.name,
-                    one.kind,
-                    one.status,
-                    text.when(one.start_us),
-                    _took(one.start_us, one.end_us),
-                    _metrics(one.metrics),
-                )
-                for one in page.runs
-            ],
+            shown, [[run_search.cell(one, name) for name in shown] for one in found.runs]
         ),
         empty="There are no such runs. Make one: mill run FILE.py",
     )
-    if page.next_before is not None:
-        here.say(f"There are more: mill runs list --before {page.next_before}")
+    if found.next_before is not None:
+        here.say(f"There are more: mill runs list --before {found.next_before}")
+    if found.next_token is not None:
+        here.say(f"There are more; add: --token {found.next_token}")
 
 
 @app.command()
@@ -85,7 +95,7 @@ def show(ref: Ref) -> None:
     """Show a run: parameters, metrics, code, environment, what it read and made."""
     here = session()
     with here.door() as door:
-        run = door.runs.show(ref=_named(door, ref))
+        run = door.runs.show(ref=named(door, ref))
     here.answer(run, lambda: run_lines(run))
     if run.kind == "pipeline":
         here.say(f"Its steps: mill runs steps {run.id}")
@@ -96,7 +106,7 @@ def steps(ref: Ref) -> None:
     """Show the steps of a pipeline's run: what ran, what was cached, and why."""
     here = session()
     with here.door() as door:
-        found = door.runs.steps(ref=_named(door, ref))
+        found = door.runs.steps(ref=named(door, ref))
     here.answer(found, lambda: step_lines(found))
 
 
@@ -105,7 +115,7 @@ def logs(ref: Ref) -> None:
     """Print what a run printed; of a pipeline's run, what each step printed."""
     here = session()
     with here.door() as door, tempfile.TemporaryDirectory(prefix="millwright-") as folder:
-        run = door.runs.show(ref=_named(door, ref))
+        run = door.runs.show(ref=named(door, ref))
         if run.kind == "pipeline":
             kept = [(one.step, one.log_digest) for one in door.runs.steps(ref=run.id).steps]
         else:
@@ -143,7 +153,7 @@ def run_lines(run: Run) -> list[str]:
             "parent": run.parent,
             "actor": run.actor,
             "started": text.when(run.start_us),
-            "took": _took(run.start_us, run.end_us),
+            "took": took(run),
             "command": " ".join(run.source.command),
             "python": run.source.python,
             "platform": run.source.platform,
@@ -170,44 +180,11 @@ def run_lines(run: Run) -> list[str]:
 def step_lines(found: PipelineRun) -> list[str]:
     """Return a pipeline's steps as a table, and how many went which way."""
     here = session()
-    rows = [
-        (one.step, one.outcome, _took(one.start_us, one.end_us), one.why, one.run)
-        for one in found.steps
-    ]
+    rows = [(one.step, one.outcome, _step_took(one), one.why, one.run) for one in found.steps]
     lines = text.table(["step", "outcome", "took", "why", "run"], rows)
     counts = ", ".join(f"{count} {word}" for word, count in _counts(found.steps).items())
     summary = f"{found.pipeline} {found.status}: {counts}"
     return [*lines, here.paint(summary, "good" if found.status == "finished" else "bad")]
-
-
-def _page(
-    door: Door,
-    kinds: Sequence[RunKind],
-    *,
-    experiment: str | None = None,
-    pipeline: str | None = None,
-    before: RunId | None = None,
-    limit: int,
-) -> RunPage:
-    """Return the newest runs of several kinds; ids are in the order of time."""
-    pages = [
-        door.runs.page(
-            experiment=experiment, pipeline=pipeline, kind=kind, before=before, limit=limit
-        )
-        for kind in kinds
-    ]
-    found = sorted((run for page in pages for run in page.runs), key=lambda run: run.id)
-    runs = found[::-1][:limit]
-    more = len(found) > limit or any(page.next_before is not None for page in pages)
-    return RunPage(runs=runs, next_before=runs[-1].id if runs and more else None)
-
-
-def _named(door: Door, ref: str) -> str:
-    """Return the id of the newest run that is no step, for `latest`; else `ref` itself."""
-    if ref != LATEST:
-        return ref
-    newest = _page(door, KINDS[:2], limit=1).runs
-    return newest[0].id if newest else ref
 
 
 def _counts(steps: list[StepRun]) -> dict[str, int]:
@@ -222,10 +199,5 @@ def _rest(run: Run) -> list[tuple[str, str]]:
     return [(name, words) for name in ("why", "fix") if (words := getattr(run.error, name))]
 
 
-def _took(start_us: int, end_us: int | None) -> str:
-    return text.duration(None if end_us is None else end_us - start_us)
-
-
-def _metrics(metrics: Mapping[str, float | None]) -> str:
-    shown = sorted(metrics.items())[:4]
-    return ", ".join(f"{name} {text.number(value)}" for name, value in shown)
+def _step_took(one: StepRun) -> str:
+    return text.duration(None if one.end_us is None else one.end_us - one.start_us)

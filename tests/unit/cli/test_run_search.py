@@ -1,0 +1,135 @@
+"""`mill runs list`: by filter and order, in columns, page by page, and where a filter errs."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from fixtures.command_line import Mill
+from millwright.cli.run_search import RunList, pointed
+from millwright.records.runs import MetricPoint, RunSource
+from millwright.workspace.config import load_config
+from millwright.workspace.open import Workspace
+
+SOURCE = RunSource(command=["fit.py"], python="3.11", platform="test")
+FITS = {"a": (0.95, "3"), "b": (0.92, "5"), "c": (0.97, "3"), "d": (0.5, "3")}
+
+
+@pytest.fixture
+def project(mill: Mill) -> Mill:
+    """A project with four fits, and one that is deleted."""
+    with Workspace.open(load_config(environment={}, folder=mill.folder)) as door:
+        for name, (auc, depth) in FITS.items():
+            run = door.runs.start(name=name, source=SOURCE, experiment="churn").id
+            door.runs.log_batch(
+                run=run,
+                points=[MetricPoint(key="auc", value=auc, step=1)],
+                params={"max_depth": depth},
+                tags={"who": "ada"},
+            )
+            door.runs.finish(run=run)
+        gone = door.runs.start(name="gone", source=SOURCE, experiment="other").id
+        door.runs.delete(run=gone)
+    return mill
+
+
+def names(mill: Mill, *words: str) -> list[str]:
+    found = mill.ok("runs", "list", *words, "--json").record(RunList)
+    return [run.name for run in found.runs]
+
+
+def test_a_filter_and_an_order_find_runs(project: Mill) -> None:
+    words = ("--filter", "metrics.auc > 0.9 and params.max_depth = '3'")
+    assert names(project, *words, "--order", "metrics.auc desc") == ["c", "a"]
+    assert names(project, *words, "--order", "metrics.auc") == ["a", "c"]
+    assert names(project, "--experiment", "#1") == ["d", "c", "b", "a"]
+    assert names(project, "--experiment", "churn", "--experiment", "other") == ["d", "c", "b", "a"]
+    assert project.ok("runs", "list", *words, "--count").out == "2\n"
+    assert project.ok("runs", "list", "--count", "--json").out == "4\n"
+
+
+def test_columns_are_chosen(project: Mill) -> None:
+    ended = project.ok(
+        "runs",
+        "list",
+        "--filter",
+        "metrics.auc > 0.9",
+        "--order",
+        "metrics.auc desc",
+        "--columns",
+        "name,metrics.auc,params.max_depth",
+        "--columns",
+        "tags.who,params.none",
+    )
+    assert ended.plain == (
+        "name  metrics.auc  params.max_depth  tags.who  params.none\n"
+        "c  0.97  3  ada  -\n"
+        "a  0.95  3  ada  -\n"
+        "b  0.92  5  ada  -\n"
+    )
+    bad = project("runs", "list", "--columns", "stattus")
+    assert (bad.code, bad.err.splitlines()[2]) == (2, "fix: did you mean 'status'?")
+
+
+def test_pages_are_read_on_by_a_token(project: Mill) -> None:
+    words = ("runs", "list", "--order", "metrics.auc", "--limit", "3")
+    first = project.ok(*words, "--json").record(RunList)
+    assert [run.name for run in first.runs] == ["d", "b", "a"]
+    token = str(first.next_token)
+    assert project.ok(*words).err == f"There are more; add: --token {token}\n"
+    assert names(project, *words[2:], "--token", token) == ["c"]
+    assert names(project, "--limit", "1") == ["d"]
+    ended = project.ok("runs", "list", "--limit", "1")
+    assert "There are more: mill runs list --before run_" in ended.err
+    bad = project("runs", "list", "--before", "latest", "--filter", "metrics.auc > 0")
+    assert bad.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (
+            ["--filter", "metrics.auc >> 0.9"],
+            ["  metrics.auc >> 0.9", "               ^"],
+        ),
+        (["--filter", "metrics.auc >"], ["  metrics.auc >", "               ^"]),
+        (["--order", "metric.auc down"], ["  metric.auc down", "             ^"]),
+        (["--filter", "metricks.auc > 1", "--count"], ["  metricks.auc > 1", "  ^"]),
+        (["--filter", "tags.a = 'x", "--pipeline", "p"], ["  tags.a = 'x", "           ^"]),
+    ],
+)
+def test_where_a_filter_errs_is_shown_under_it(
+    project: Mill, words: list[str], lines: list[str]
+) -> None:
+    ended = project("runs", "list", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines()[2:4] == lines
+
+
+def test_an_unknown_experiment_is_said(project: Mill) -> None:
+    ended = project("runs", "list", "--experiment", "chrn", "--order", "metrics.auc")
+    assert (ended.code, ended.err.splitlines()[-1]) == (3, "fix: did you mean 'churn'?")
+
+
+def test_deleted_runs_are_listed_apart_and_taken_back(project: Mill) -> None:
+    assert names(project, "--deleted") == ["gone"]
+    listed = project.ok("runs", "list", "--deleted", "--json").record(RunList)
+    ref = listed.runs[0].id
+    assert project.ok("runs", "restore", ref[:-3], "--reason", "mine").plain == (
+        "restored run_ID gone\n"
+    )
+    assert names(project, "--experiment", "other") == ["gone"]
+    assert "would call runs.delete" in project.ok("runs", "delete", ref, "--dry-run").out
+    ended = project.ok("runs", "delete", ref, ref)
+    assert ended.plain == "deleted run_ID gone\n"
+    assert ended.err == f"Take them back: mill runs restore {ref}\n"
+    assert names(project, "--experiment", "other") == []
+
+
+def test_a_caret_stands_under_a_place_in_a_long_text() -> None:
+    text = "a" * 300 + "!" + "b" * 300
+    shown, caret = pointed(text, 300)
+    assert len(shown) == 104
+    assert shown[caret.index("^")] == "!"
+    assert pointed("x\ny", 2)[0] == "  x y"
+    assert msgspec.json.encode(pointed("", 0)) == b'["  ","  ^"]'
