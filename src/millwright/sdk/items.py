@@ -134,6 +134,9 @@ Item: TypeAlias = (
     | Finished
 )
 
+FIRST = (Begun, Resumed)
+"""Without these all that follows is refused too: when one is, everything waits for a person."""
+
 AWAY = (Unreachable, TimedOut, Denied, Failed)
 """What may be otherwise tomorrow: the server is away or broken, or the token has run out."""
 

@@ -19,7 +19,7 @@ from millwright.core.clock import Clock
 from millwright.core.errors import Failed, MillwrightError
 from millwright.sdk.backlog import Backlog
 from millwright.sdk.batching import Mark, Point, Queue, settle, take
-from millwright.sdk.items import Item, Refusal, deliver, deliver_parts, is_away
+from millwright.sdk.items import FIRST, Item, Refusal, deliver, deliver_parts, is_away
 from millwright.sdk.spool import Spool
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ class Sender:
             deliver(self.door(), self.run, item, folder=self._backlog.objects)
         except MillwrightError as error:
             hopeless = self._is_hopeless(error)
-            if is_away(error) and not hopeless:
+            if isinstance(item, FIRST) or (is_away(error) and not hopeless):
                 return error
             return self._try_parts(item, hopeless=hopeless)
         except Exception as error:  # noqa: BLE001 (nothing that breaks here may end the thread)

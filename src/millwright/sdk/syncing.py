@@ -17,7 +17,7 @@ from millwright.core.errors import MillwrightError, NotFound
 from millwright.core.ids import RunId
 from millwright.records.runs import Run
 from millwright.sdk.connection import open_door
-from millwright.sdk.items import Finished, Item, Refusal, deliver, deliver_parts, is_away
+from millwright.sdk.items import FIRST, Finished, Item, Refusal, deliver, deliver_parts, is_away
 from millwright.sdk.route import spool_folder
 from millwright.sdk.spool import SUFFIX, Spool
 
@@ -141,7 +141,7 @@ def _deliver(door: Door, spool: Spool, item: Item) -> list[Refusal]:
     try:
         deliver(door, run, item, folder=spool.objects)
     except MillwrightError as error:
-        if is_away(error):
+        if is_away(error) or isinstance(item, FIRST):
             raise
         refused = deliver_parts(door, run, item, folder=spool.objects)
     spool.advance(item)

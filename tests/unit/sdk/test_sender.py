@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from fixtures.away import SOURCE, FakeHome
 from fixtures.serving import wait_until
 from millwright.core.clock import SystemClock
-from millwright.core.errors import Denied, Failed, Unreachable
+from millwright.core.errors import Conflict, Denied, Failed, Unreachable
 from millwright.core.ids import RunId, new_id
-from millwright.sdk.items import Batch, Begun, Finished, Resumed
+from millwright.sdk.items import Batch, Begun, Finished, Linked
 from millwright.sdk.sender import BATCH_POINTS, MAX_FAILURES, Sender
 from millwright.sdk.spool import FORMAT, Header, Spool
 
@@ -252,23 +252,41 @@ def test_a_token_that_has_run_out_loses_nothing(bench: Bench) -> None:
     assert bench.steps() == [1]
 
 
-def test_an_item_over_which_the_server_always_breaks_is_given_up(bench: Bench) -> None:
+def test_an_item_over_which_the_server_always_breaks_is_given_up(
+    bench: Bench, tmp_path: Path
+) -> None:
     bench.begin()
     broken = 0
 
-    def break_over_tags(name: str) -> None:
+    def break_over_links(name: str) -> None:
         nonlocal broken
-        if name == "resume":
+        if name == "log_links":
             broken += 1
             raise Failed("internal error")
 
-    bench.home.before = break_over_tags
-    bench.sender.submit(Resumed())
+    bench.home.before = break_over_links
+    bench.sender.submit(Linked(links=[]))
     bench.log(1)
     wait_until(lambda: bool(bench.sender.refusals))
     assert broken == MAX_FAILURES + 1
     assert bench.sender.flush(FOR_EVER_S)
     assert bench.steps() == [1]
+
+
+def test_a_beginning_that_is_refused_takes_nothing_else_with_it(bench: Bench) -> None:
+    def refuse(name: str) -> None:
+        if name == "start":
+            raise Conflict("experiment 'churn' is deleted")
+
+    bench.home.before = refuse
+    bench.sender.submit(BEGUN)
+    bench.log(1)
+    assert not bench.sender.flush(FOR_EVER_S)
+    assert bench.sender.reason == "experiment 'churn' is deleted"
+    bench.home.before = lambda _: None
+    assert bench.sender.flush(FOR_EVER_S)
+    assert bench.steps() == [1]
+    assert bench.sender.refusals == []
 
 
 def test_the_home_itself_may_be_away_when_the_run_begins(bench: Bench) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +17,7 @@ from fixtures.away import FakeHome
 from fixtures.example_host import running
 from fixtures.serving import wait_until
 from millwright.core.clock import SystemClock
-from millwright.core.errors import Unreachable
+from millwright.core.errors import Conflict, Unreachable
 from millwright.doors.door import Door
 from millwright.sdk.active import ActiveRun
 from millwright.sdk.current import Options, attach_run, start_in
@@ -185,6 +186,22 @@ def test_a_file_that_is_no_spool_stops_nothing(
     assert "notes.spool" in report.waiting
     assert stray.exists()
     stray.unlink()
+
+
+def test_a_beginning_that_is_refused_keeps_all_of_its_run(
+    config: Config, door: Door, project: Path, away: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = offline_run(config, project)
+    monkeypatch.undo()
+    with suppress(Conflict):
+        door.experiments.create(name="churn")
+    door.experiments.delete(ref="churn")
+    report = sync_spool(config)
+    assert "churn" in report.waiting[run.id]
+    assert report.refusals == []
+    door.experiments.restore(ref="churn")
+    assert run.id in sync_spool(config).delivered
+    assert door.runs.show(ref=run.id).status == "finished"
 
 
 class Killed(BaseException):
