@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -36,6 +37,27 @@ def noun(summary: str) -> typer.Typer:
     app.callback(help=summary, invoke_without_command=True)(group)
 
     return app
+
+
+def parse_tags(pairs: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the tags that `KEY=VALUE` sets, and the keys of those that `KEY=` removes.
+
+    Raises Invalid for one without `=` or key.
+
+    >>> parse_tags(["team=risk", "old="])
+    ({'team': 'risk'}, ['old'])
+    """
+    tags: dict[str, str] = {}
+    removed: list[str] = []
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise Invalid(f"{pair!r} is no tag", fix="write KEY=VALUE, or KEY= to remove it")
+        if value:
+            tags[key] = value
+        else:
+            removed.append(key)
+    return tags, removed
 
 
 def single() -> typer.Typer:
