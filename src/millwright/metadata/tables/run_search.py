@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isqrt
 from typing import Literal, TypeAlias, cast
 
 from millwright.metadata.database import Reader
@@ -24,6 +25,8 @@ View: TypeAlias = Literal["active", "deleted", "all"]
 
 FEW = 20_000
 """Up to so many runs are sorted rather than walked in order."""
+LEAST = 500
+"""So few are sorted in any case."""
 SHORT_CHARS = 100
 """Texts up to this length stand in the index by value (revision 0004)."""
 
@@ -75,7 +78,7 @@ def find_runs(tx: Reader, keys: Keys, query: Query, *, limit: int, after: Cursor
 
     Raises FilterError when a comparison cannot be made, or the cursor belongs to another search.
     """
-    statement = _Statement(tx, keys, query)
+    statement = _Statement(tx, keys, query, limit=limit)
     if statement.matches_nothing:
         return Found([], None)
     stages = statement.stages()
@@ -104,7 +107,7 @@ def find_runs(tx: Reader, keys: Keys, query: Query, *, limit: int, after: Cursor
 
 def count_runs(tx: Reader, keys: Keys, query: Query) -> int:
     """Return how many runs fit."""
-    statement = _Statement(tx, keys, query)
+    statement = _Statement(tx, keys, query, limit=FEW)
     return 0 if statement.matches_nothing else statement.count()
 
 
@@ -121,9 +124,10 @@ class _Stage:
 class _Statement:
     """Puts the parts together; every value it is given becomes a parameter."""
 
-    def __init__(self, tx: Reader, keys: Keys, query: Query) -> None:
+    def __init__(self, tx: Reader, keys: Keys, query: Query, *, limit: int) -> None:
         self._tx = tx
         self._query = query
+        self._limit = limit
         self._given: dict[str, Value] = {}
         named = [clause.field for clause in query.clauses] + [one.field for one in query.order]
         self._keys = keys.find(
@@ -264,7 +268,7 @@ class _Statement:
         """Return the tables to read from, and whether a comparison narrows them to few runs."""
         if self._tx.dialect.name != "sqlite":
             return "run", False  # Its planner knows the distributions, and decides better.
-        best, fewest = "", FEW
+        best, fewest = "", self._worth_sorting() if self._selective else 0
         for alias, inner in self._selective:
             counted = self._tx.value(
                 int,
@@ -279,6 +283,22 @@ class _Statement:
         if len(self._query.experiments) == 1 and self._newest_first():
             return "run INDEXED BY run_by_start", False
         return "run", False
+
+    def _worth_sorting(self) -> int:
+        """Return up to how many runs are sooner sorted than `limit` of them found by walking.
+
+        Walking passes limit * all / few runs to find its page, and sorting takes few; they are
+        even at the root of limit * all.
+        """
+        # Keys rise with time, so that their span bounds the number; an index holds both ends.
+        one = self._query.experiments[0] if len(self._query.experiments) == 1 else None
+        where = "" if one is None else f"WHERE experiment_pk = {one:d}"
+        span = self._tx.value(
+            int,
+            f"SELECT coalesce((SELECT max(pk) FROM run {where}) "
+            f"- (SELECT min(pk) FROM run {where}), 0)",
+        )
+        return min(FEW, max(LEAST, isqrt(self._limit * (span or 0))))
 
     def _newest_first(self) -> bool:
         match self._query.order:
