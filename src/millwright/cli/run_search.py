@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 from msgspec import Struct
 
 from millwright.cli import text
+from millwright.cli.located import located
 from millwright.core.errors import Invalid
 from millwright.core.ids import RunId
 from millwright.core.refs import LATEST, did_you_mean
@@ -18,10 +18,12 @@ from millwright.doors.door import Door
 from millwright.doors.runs import RunPage
 from millwright.records.runs import Lifecycle, Run, RunKind
 
+if TYPE_CHECKING:
+    from millwright.metadata.filters import Vocabulary
+
 KINDS: tuple[RunKind, ...] = ("script", "pipeline", "step")
 LOGGED = ("metrics", "params", "tags")
 PAGE = 1000
-WINDOW_CHARS = 100
 
 Ref = Annotated[
     str, typer.Argument(metavar="RUN", help="An id, a unique beginning of one, or `latest`.")
@@ -135,7 +137,7 @@ def find(
     """Return a page of runs; raises NotFound for an unknown experiment, and where a filter errs."""
     for name in search.experiments:
         door.experiments.show(ref=name)
-    with located(search):
+    with located(search.filter, search.order, _vocabulary):
         found = door.runs.search(
             filter=search.text,
             order=list(search.order),
@@ -166,55 +168,13 @@ def count(door: Door, search: Search) -> int:
     """Return how many runs a search finds."""
     for name in search.experiments:
         door.experiments.show(ref=name)
-    with located(search):
+    with located(search.filter, search.order, _vocabulary):
         return door.runs.count(
             filter=search.text,
             experiments=list(search.experiments),
             lifecycle=search.lifecycle,
             kinds=list(search.kinds),
         )
-
-
-@contextmanager
-def located(search: Search) -> Generator[None]:
-    """Show in what is raised for a filter or an order at which character it cannot be read.
-
-    Where it is does not travel: the text is read again here, by the rules of the door.
-    """
-    try:
-        yield
-    except Invalid as error:
-        # Most commands end well, and need not wait until the rules of filters are read.
-        from millwright.metadata.filters import FilterError, parse_filter, parse_order
-        from millwright.tracking.vocabulary import RUNS
-
-        readings: list[tuple[str, Callable[[], object]]] = [
-            (search.filter, lambda: parse_filter(search.filter, RUNS))
-        ]
-        readings += [(one, lambda one=one: parse_order([one], RUNS)) for one in search.order]
-        for read, parse in readings:
-            try:
-                parse()
-            except FilterError as found:
-                if found.at is None:
-                    raise error from found
-                why = "\n".join([found.why, *pointed(read, found.at)])
-                raise Invalid(found.what, why=why, fix=found.fix) from found
-        raise
-
-
-def pointed(words: str, at: int) -> list[str]:
-    """Return a text, or what of a long one lies about there, with a caret under the character.
-
-    >>> pointed("metrics.auc >> 1", 13)
-    ['  metrics.auc >> 1', '               ^']
-    """
-    plain = "".join(char if char.isprintable() else " " for char in words)
-    first = max(0, min(at - WINDOW_CHARS // 2, len(plain) - WINDOW_CHARS))
-    shown = plain[first : first + WINDOW_CHARS]
-    before = "…" if first else ""
-    after = "…" if first + WINDOW_CHARS < len(plain) else ""
-    return [f"  {before}{shown}{after}", " " * (2 + len(before) + at - first) + "^"]
 
 
 def named(door: Door, ref: str) -> str:
@@ -288,6 +248,12 @@ def metrics_in_short(metrics: Mapping[str, Value]) -> str:
 def took(run: Run) -> str:
     """Return how long a run took."""
     return text.duration(None if run.end_us is None else run.end_us - run.start_us)
+
+
+def _vocabulary() -> Vocabulary:
+    from millwright.tracking.vocabulary import RUNS
+
+    return RUNS
 
 
 ATTRIBUTES: Mapping[str, Callable[[Run], Value]] = {

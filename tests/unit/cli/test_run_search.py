@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from fixtures.command_line import Mill
-from millwright.cli.run_search import RunList, pointed
+from millwright.cli.run_search import RunList
 from millwright.records.runs import MetricPoint, RunSource
 from millwright.workspace.config import load_config
 from millwright.workspace.open import Workspace
@@ -124,12 +123,3 @@ def test_deleted_runs_are_listed_apart_and_taken_back(project: Mill) -> None:
     assert ended.plain == "deleted run_ID gone\n"
     assert ended.err == f"Take them back: mill runs restore {ref}\n"
     assert names(project, "--experiment", "other") == []
-
-
-def test_a_caret_stands_under_a_place_in_a_long_text() -> None:
-    text = "a" * 300 + "!" + "b" * 300
-    shown, caret = pointed(text, 300)
-    assert len(shown) == 104
-    assert shown[caret.index("^")] == "!"
-    assert pointed("x\ny", 2)[0] == "  x y"
-    assert msgspec.json.encode(pointed("", 0)) == b'["  ","  ^"]'
