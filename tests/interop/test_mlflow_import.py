@@ -22,7 +22,6 @@ from fixtures.importing import all_runs, artifacts, points
 from fixtures.tools import free_port, python_of, run_tool, serving_tool
 from millwright.core.ids import to_hex
 from millwright.doors.door import Door
-from millwright.governance.policy import Policy
 from millwright.records.runs import Run
 from millwright.sdk.importing import ImportReport, import_all
 from millwright.tracking.sources.mlflow_store import open_mlflow
@@ -106,8 +105,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Door]:
-    # Whether an alias may move is asked elsewhere; here each is to come over.
-    home = Home.create(tmp_path / "home", policy=Policy(needs_gate=False))
+    home = Home.create(tmp_path / "home")
     yield cast("Door", home.door(home.local_principal(), "default"))
     home.close()
 
@@ -183,8 +181,14 @@ def check_run(store: Store, door: Door, run: Run, uuid: str) -> None:
 
 
 def check_models(store: Store, door: Door, folder: Path) -> None:
+    model = door.models.find(name="iris").model
+    assert (model.aliases, model.description) == ({"champion": 1, "shadow": 2}, "leaves")
+    assert model.tags["owner"] == "ada"
+    checked = door.models.search_versions(filter="tags.checked = 'yes'").versions
+    assert [one.version for one in checked] == [1]
     history = door.models.history(name="iris")
-    assert history.model.aliases == {"champion": 1, "shadow": 2}
+    assert [one.version for one in history.versions] == [1, 2]
+    assert all("sklearn" in one.flavors for one in history.versions)
     for version in history.versions:
         door.artifacts.fetch_folder(version.package_digest, folder / f"v{version.version}")
         kept = folder / f"v{version.version}"

@@ -1,4 +1,9 @@
-"""Foreign models on their way into the home: logged ones, and the registry with its versions."""
+"""Registered models on their way into the home: versions with their numbers, tags and aliases.
+
+A version is known by its key, a tag made from what the store says of it, so that a second import
+finds it again. Numbers are kept where that can be: those of deleted versions are given out and
+taken away again. Moves of aliases go the way of everybody's, past whatever guards the model.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,12 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from millwright.core.clock import to_text
+from millwright.core.digest import Digest, digest_bytes, digest_file
 from millwright.core.errors import (
     Conflict,
     Corrupt,
@@ -19,154 +27,208 @@ from millwright.core.errors import (
     Refused,
 )
 from millwright.core.ids import LoggedModelId, RunId, to_hex
-from millwright.core.refs import MAX_NAME_CHARS, check_name
+from millwright.core.refs import MAX_NAME_CHARS, check_model_name
 from millwright.doors.door import Door
-from millwright.records.models import ModelVersion
-from millwright.records.runs import ArtifactFile, LoggedModel, LoggedModelMetric, ModelUse
-from millwright.sdk.imported_run import RunTaker
-from millwright.sdk.imported_start import ID, SOURCE
+from millwright.records.models import ModelVersion, Stage
+from millwright.records.runs import ArtifactFile
+from millwright.sdk.imported_logged import LoggedModelTaker, folder_of
+from millwright.sdk.imported_start import ID, PLACE, SOURCE
 from millwright.tracking.sources.found import (
     Files,
-    FoundLoggedModel,
-    FoundMeasure,
     FoundModel,
     FoundVersion,
     Source,
     Unread,
 )
 
-MEASURES_AT_ONCE = 1000
+KEY = "import.key"
+CREATED = "import.created"
+IS_PROMPT = "mlflow.prompt.is_prompt"
+MAX_GAP = 100
+"""So many numbers of deleted versions are given out and taken away again, at most."""
+
 Note: TypeAlias = Callable[[Unread], None]
+_BAD = (Invalid, NotFound, Conflict, Corrupt, Refused, Failed, Denied, OSError)
+_STAGES: dict[str, Stage] = {
+    "Staging": "Staging",
+    "Production": "Production",
+    "Archived": "Archived",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a version's files lie among the artifacts by path, and how clients name that."""
+
+    address: str
+    folder: str
+    logged_model: LoggedModelId | None = None
 
 
 class ModelTaker:
-    """Takes models in, naming what cannot be."""
+    """Takes registered models in, naming what cannot be."""
 
-    def __init__(self, door: Door, source: Source, note: Note) -> None:
+    def __init__(self, door: Door, source: Source, logged: LoggedModelTaker, note: Note) -> None:
         self._door = door
         self._source = source
+        self._logged = logged
         self._note = note
-        self._measures: list[tuple[LoggedModelId, tuple[FoundMeasure, ...]]] = []
-
-    def take_logged(self, taker: RunTaker, found: FoundLoggedModel) -> int:
-        """Take a model that a run made; return 1 when it is kept whole, else 0."""
-        experiment = f"#{taker.run.experiment_number}"
-        held = f"tags.`{ID}` = '{found.uuid}'"
-        there = self._door.logged_models.search(experiments=[experiment], filter=held).models
-        model = there[0] if there else self._make_logged(taker, found, experiment)
-        is_whole = self._store_files(model, found, taker)
-        self._door.logged_models.finish(id=model.id, status=found.status)
-        self._door.logged_models.log_uses(
-            run=taker.id, uses=[ModelUse(way="output", model=model.id, step=found.step)]
-        )
-        if found.measures:
-            self._measures.append((model.id, found.measures))
-        return int(is_whole)
-
-    def measure(self, runs: Mapping[str, RunId]) -> None:
-        """Keep what runs measured of models; to be called when the runs are there."""
-        for model, measures in self._measures:
-            rows = [
-                LoggedModelMetric(
-                    key=one.key,
-                    value=one.value,
-                    step=one.step,
-                    time_us=one.time_us,
-                    run=runs[one.run],
-                    dataset_name=one.dataset_name,
-                    dataset_digest=one.dataset_digest,
-                )
-                for one in measures
-                if one.run in runs
-            ]
-            for at in range(0, len(rows), MEASURES_AT_ONCE):
-                self._door.logged_models.log_metrics(
-                    id=model, metrics=rows[at : at + MEASURES_AT_ONCE]
-                )
-        self._measures.clear()
+        self._reason = f"imported from {source.place}"
 
     def take(self, found: FoundModel, runs: Mapping[str, RunId]) -> Counter[str]:
-        """Take a registered model with its versions and aliases; return how much is kept."""
-        name = _name(found.name)
+        """Take a model with its versions and aliases; return how much of it is kept."""
+        name = model_name(found.name)
         if name != found.name:
             why = f"a model cannot have that name; here it is called {name!r}"
             self._note(Unread(where=f"model {found.name!r}", why=why))
+        is_new = self._begin(name, found)
         kept: Counter[str] = Counter(models=1)
-        reason = f"imported from {self._source.place}"
-        self._door.models.create(name=name, reason=reason)
-        versions: dict[int, ModelVersion] = {}
+        numbers: dict[int, int] = {}
+        last = 0 if is_new else None
         for version in found.versions:
             where = f"model {found.name!r} version {version.version}"
             try:
-                made = self._register(name, version, runs, where)
-            except (Invalid, NotFound, Conflict, Corrupt, Refused, Failed, OSError) as error:
-                self._note(Unread(where=where, why=_why(error)))
+                made = self._version(name, found, version, runs, last)
+            except _BAD as error:
+                self._note(Unread(where=where, why=explained(error)))
                 continue
-            if made is not None:
-                versions[version.version] = made
-                kept["versions"] += 1
+            if made is None:
+                continue
+            last = made.version
+            numbers[version.version] = made.version
+            kept["versions"] += 1
+            if made.version != version.version:
+                self._note(Unread(where=where, why=f"here it is version {made.version}"))
         for alias, number in found.aliases.items():
             where = f"alias {alias!r} of model {found.name!r}"
-            if number not in versions:
+            if number not in numbers:
                 self._note(Unread(where=where, why=f"version {number} could not be taken"))
                 continue
             try:
-                self._promote(name, versions[number], alias, reason)
+                self._promote(name, numbers[number], alias)
                 kept["aliases"] += 1
-            except (Invalid, Conflict, Refused, Denied) as error:
-                self._note(Unread(where=where, why=_why(error)))
+            except _BAD as error:
+                self._note(Unread(where=where, why=explained(error)))
         return kept
 
-    def _make_logged(
-        self, taker: RunTaker, found: FoundLoggedModel, experiment: str
-    ) -> LoggedModel:
-        return self._door.logged_models.create(
-            experiment=experiment,
-            name=found.name,
-            run=taker.id,
-            type=found.type,
-            params=found.params,
-            tags=found.tags | {SOURCE: self._source.kind, ID: found.uuid},
-        )
+    def _begin(self, name: str, found: FoundModel) -> bool:
+        """Make the model, or bring what is said about it up to date; tell whether it is new."""
+        try:
+            there = self._door.models.find(name=name).model
+        except NotFound:
+            # As one that a client of MLflow's makes: governed when somebody has it so.
+            self._door.models.create(
+                name=name,
+                reason=self._reason,
+                description=found.description,
+                governed=False,
+                tags=found.tags,
+            )
+            return True
+        if found.description and not there.description:
+            self._door.models.describe(
+                name=name, description=found.description, reason=self._reason
+            )
+        tags = {key: value for key, value in found.tags.items() if there.tags.get(key) != value}
+        if tags:
+            self._door.models.set_tags(name=name, tags=tags, reason=self._reason)
+        return False
 
-    def _store_files(self, model: LoggedModel, found: FoundLoggedModel, taker: RunTaker) -> bool:
-        folder = f"{model.experiment}/models/m-{to_hex(model.id)}/artifacts"
-        stored: list[ArtifactFile] = []
-        with tempfile.TemporaryDirectory(prefix="mill-import-") as aside:
-            is_whole = True
-            for one in found.files():
-                if isinstance(one, Unread):
-                    taker.take(one)
-                    is_whole = False
-                    continue
-                path = one.fetch(Path(aside, "file"))
-                stored.append(
-                    ArtifactFile(
-                        path=f"{folder}/{one.path}",
-                        digest=self._door.artifacts.put_file(path),
-                        size_bytes=path.stat().st_size,
-                    )
-                )
-        if stored:
-            self._door.files.put(files=stored)
-        return is_whole
-
-    def _register(
-        self, name: str, version: FoundVersion, runs: Mapping[str, RunId], where: str
+    def _version(
+        self,
+        name: str,
+        model: FoundModel,
+        found: FoundVersion,
+        runs: Mapping[str, RunId],
+        last: int | None,
     ) -> ModelVersion | None:
-        with tempfile.TemporaryDirectory(prefix="mill-import-") as aside:
-            package = Path(aside, "package")
-            package.mkdir()
-            if not self._fetch(version.files, package, where):
-                return None
-            digest = self._door.artifacts.put_folder(package)
-        run = None if version.run is None else runs.get(version.run)
-        return self._door.models.register(
+        """Take a version, unless it is there; `last` is the number before it, where known."""
+        key = version_key(self._source, model.name, found)
+        there = self._door.models.search_versions(filter=f"tags.`{KEY}` = '{key}'", limit=1)
+        if there.versions:
+            return there.versions[0]
+        is_prompt = model.tags.get(IS_PROMPT) == "true"
+        digest: Digest | None = None
+        place: _Place | None = None
+        run = None if found.run is None else runs.get(found.run)
+        if not is_prompt:
+            with tempfile.TemporaryDirectory(prefix="mill-import-") as aside:
+                package = Path(aside, "package")
+                package.mkdir()
+                where = f"model {model.name!r} version {found.version}"
+                if not self._fetch(found.files, package, where):
+                    return None
+                digest = self._door.artifacts.put_folder(package)
+                place = self._place(found, run, key, package)
+        self._fill(name, last, found.version)
+        made = self._door.models.register_source(
             name=name,
-            package_digest=digest,
+            address=found.source if place is None else place.address,
+            folder=None if place is None else place.folder,
             run=run,
-            reason=f"imported from {self._source.place}, version {version.version}",
+            logged_model=None if place is None else place.logged_model,
+            description=found.description,
+            tags=found.tags
+            | {
+                SOURCE: self._source.kind,
+                ID: f"{model.name}/{found.version}",
+                PLACE: self._source.place,
+                KEY: key,
+                CREATED: to_text(found.created_us),
+            },
+            reason=self._reason,
         )
+        if digest is not None and made.package_digest != digest:
+            raise Corrupt(
+                f"{name}@v{made.version} is not what was found",
+                why=f"its files have the digest {made.package_digest}, and had {digest}",
+            )
+        if found.stage in _STAGES:
+            self._move(made, _STAGES[found.stage], model.name)
+        return made
+
+    def _place(self, found: FoundVersion, run: RunId | None, key: str, package: Path) -> _Place:
+        """Return where the files lie that were imported already, or give them a place."""
+        if found.logged_model is not None:
+            model = self._logged.find(found.logged_model)
+            if model is not None:
+                address = f"models:/m-{to_hex(model.id)}"
+                return _Place(address, folder_of(model), model.id)
+        above = "imported"
+        if run is not None:
+            experiment = self._door.runs.show(ref=run).experiment_number
+            above = f"{experiment}/imported"
+            below = found.source.partition(f"/{found.run}/artifacts/")[2].strip("/")
+            if below and self._door.runs.artifacts(ref=run, folder=below):
+                return _Place(
+                    f"runs:/{to_hex(run)}/{below}", f"{experiment}/{to_hex(run)}/artifacts/{below}"
+                )
+        folder = f"{above}/{key}"
+        stored = [
+            ArtifactFile(
+                path=f"{folder}/{path.relative_to(package).as_posix()}",
+                digest=digest_file(path),
+                size_bytes=path.stat().st_size,
+            )
+            for path in sorted(package.rglob("*"))
+            if path.is_file()
+        ]
+        self._door.files.put(files=stored)
+        return _Place(f"mlflow-artifacts:/{folder}", folder)
+
+    def _fill(self, name: str, last: int | None, number: int) -> None:
+        """Give out the numbers between two versions, and take them away again."""
+        if last is None or number - last - 1 > MAX_GAP:
+            return
+        for _ in range(last + 1, number):
+            made = self._door.models.register_source(
+                name=name,
+                address="",
+                tags={SOURCE: self._source.kind},
+                reason=f"{self._reason}: it was deleted there",
+            )
+            ref = f"{name}@v{made.version}"
+            self._door.models.delete_version(ref=ref, reason="it was deleted there")
 
     def _fetch(self, files: Files, folder: Path, where: str) -> bool:
         """Write a package's files to a folder; tell whether it is whole."""
@@ -185,23 +247,36 @@ class ModelTaker:
             self._note(Unread(where=where, why="it has no files"))
         return count > 0
 
-    def _promote(self, name: str, version: ModelVersion, alias: str, reason: str) -> None:
-        held = self._door.models.history(name=name).model.aliases
-        if held.get(alias) != version.version:
-            self._door.models.promote(ref=f"{name}@v{version.version}", alias=alias, reason=reason)
+    def _move(self, version: ModelVersion, stage: Stage, model: str) -> None:
+        ref = f"{version.name}@v{version.version}"
+        try:
+            self._door.models.move_stage(ref=ref, stage=stage, reason=self._reason)
+        except _BAD as error:
+            where = f"stage {stage} of model {model!r} version {version.version}"
+            self._note(Unread(where=where, why=explained(error)))
+
+    def _promote(self, name: str, number: int, alias: str) -> None:
+        held = self._door.models.find(name=name).model.aliases
+        if held.get(alias) != number:
+            self._door.models.promote(ref=f"{name}@v{number}", alias=alias, reason=self._reason)
 
 
-def _name(text: str) -> str:
+def model_name(text: str) -> str:
     """Return what can name a model here, as near to `text` as may be."""
     try:
-        return check_name(text, "model")
+        return check_model_name(text)
     except Invalid:
-        plain = "".join(
-            char if char.isascii() and (char.isalnum() or char in "_-. ") else "-" for char in text
-        )
-        return plain.strip("_-. ")[:MAX_NAME_CHARS].strip() or "imported"
+        plain = "".join("-" if char in "/\\:@" else char for char in text if char.isprintable())
+        return plain.strip().lstrip(".~ ")[:MAX_NAME_CHARS].strip() or "imported"
 
 
-def _why(error: Exception) -> str:
+def version_key(source: Source, model: str, found: FoundVersion) -> str:
+    """Return by what a version is known again: the store's own words, as digits."""
+    said = (source.kind, source.scope, model, found.version, found.created_us, found.run)
+    return digest_bytes("\0".join(map(str, said)).encode("utf-8", "surrogatepass"))[3:35]
+
+
+def explained(error: Exception) -> str:
+    """Return what happened and why, in one line."""
     what, why = getattr(error, "what", str(error)), getattr(error, "why", "")
     return f"{what}: {why}" if why else what

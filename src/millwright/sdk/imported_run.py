@@ -22,6 +22,7 @@ from millwright.core.ids import RunId
 from millwright.doors.door import Door
 from millwright.records.runs import (
     ArtifactFile,
+    Infinite,
     LoggedDataset,
     MetricPoint,
     Problem,
@@ -281,9 +282,13 @@ class RunTaker:
 
 
 def on_the_wire(point: MetricPoint) -> MetricPoint:
-    """Return a point as JSON can carry it: infinite values are spelled."""
-    if point.value == float("inf"):
-        return msgspec.structs.replace(point, value="Infinity")
-    if point.value == float("-inf"):
-        return msgspec.structs.replace(point, value="-Infinity")
-    return point
+    """Return a point as JSON can carry it."""
+    value = spelled(point.value)
+    return point if value is point.value else msgspec.structs.replace(point, value=value)
+
+
+def spelled(value: float | Infinite | None) -> float | Infinite | None:
+    """Return a value as JSON can carry it: an infinite one is spelled."""
+    if value == float("inf"):
+        return "Infinity"
+    return "-Infinity" if value == float("-inf") else value

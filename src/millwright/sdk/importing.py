@@ -28,7 +28,8 @@ from millwright.core.errors import (
 from millwright.core.ids import RunId
 from millwright.doors.door import Door
 from millwright.sdk.imported_check import differences
-from millwright.sdk.imported_models import ModelTaker
+from millwright.sdk.imported_logged import LoggedModelTaker
+from millwright.sdk.imported_models import ModelTaker, explained
 from millwright.sdk.imported_run import RunTaker
 from millwright.sdk.imported_start import begin, title
 from millwright.tracking.sources.found import FoundRun, Item, Source, Unread
@@ -144,7 +145,8 @@ class _Import:
         self._source = source
         self._progress = progress
         self._ids: dict[str, RunId] = {}
-        self._models = ModelTaker(door, source, self.note)
+        self._logged = LoggedModelTaker(door, source)
+        self._models = ModelTaker(door, source, self._logged, self.note)
         self._found: Counter[str] = Counter()
         self._kept: Counter[str] = Counter()
         self._unchanged: set[str] = set()
@@ -216,7 +218,7 @@ class _Import:
 
     def registry(self) -> None:
         """Take the registered models, whose runs are there by now."""
-        self._models.measure(self._ids)
+        self._logged.measure(self._ids)
         for one in self._source.models():
             if isinstance(one, Unread):
                 self.note(one)
@@ -263,7 +265,7 @@ class _Import:
     def _complete(self, taker: RunTaker) -> None:
         for model in taker.models:
             self._found["logged_models"] += 1
-            self._kept["logged_models"] += self._models.take_logged(taker, model)
+            self._kept["logged_models"] += self._logged.take(taker, model)
         wrong = list(differences(self._door, taker, self._source))
         self._differences += [f"run {taker.found.id}: {one}" for one in wrong]
         self._found.update(taker.count())
@@ -277,11 +279,8 @@ class _Import:
         """Keep what is wrong with one run or model from ending the import."""
         try:
             yield
-        except _BAD as error:
-            why = ": ".join(part for part in (error.what, error.why) if part)
-            self.note(Unread(where=where, why=why))
-        except OSError as error:
-            self.note(Unread(where=where, why=str(error)))
+        except (*_BAD, OSError) as error:
+            self.note(Unread(where=where, why=explained(error)))
 
     def _tell(self, where: str, more: Mapping[str, int] | None = None) -> None:
         if self._progress is not None:

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fixtures.foreign import CHILD, PARENT, mlflow_store
-from fixtures.importing import all_runs
+from fixtures.foreign import PARENT, T0_US, mlflow_store
 from fixtures.registries import packaged
+from millwright.core.clock import to_text
 from millwright.core.ids import to_hex
+from millwright.core.refs import check_model_name
 from millwright.doors.door import Door
-from millwright.governance.policy import Policy
-from millwright.records.runs import LoggedModel
+from millwright.sdk.imported_models import model_name
 from millwright.sdk.importing import ImportReport, import_all
 from millwright.tracking.sources.mlflow_sql import MlflowDatabase
 from millwright.workspace.open import Home
-
-LOGGED = "e" * 32
 
 
 @pytest.fixture
@@ -32,14 +32,9 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=["guarded", "free"])
-def policy(request: pytest.FixtureRequest) -> Policy:
-    return Policy(needs_gate=request.param == "guarded")
-
-
 @pytest.fixture
-def door(tmp_path: Path, policy: Policy) -> Iterator[Door]:
-    home = Home.create(tmp_path / "home", policy=policy)
+def door(tmp_path: Path) -> Iterator[Door]:
+    home = Home.create(tmp_path / "home")
     yield cast("Door", home.door(home.local_principal(), "default"))
     home.close()
 
@@ -61,42 +56,130 @@ def problems(report: ImportReport) -> dict[str, str]:
 
 
 def test_a_model_comes_with_its_version_and_the_run_that_made_it(
-    door: Door, path: Path, policy: Policy
+    door: Door, path: Path, tmp_path: Path
 ) -> None:
     report = taken(door, path)
-    assert (report.kept.models, report.kept.versions) == (1, 1)
-    version = door.models.show(ref="churn@v1")
+    assert problems(report) == {}
+    assert report.found == report.kept
+    model = door.models.find(name="churn").model
+    assert (model.description, model.tags, model.aliases) == (
+        "leaves?",
+        {"owner": "ada"},
+        {"champion": 1},
+    )
+    version = door.models.show(ref="churn@champion")
     assert version.run is not None
     assert to_hex(version.run) == PARENT
-    history = door.models.history(name="churn")
-    if policy.needs_gate:
-        # An alias that decides what answers is not moved past the gate, but named.
-        (why,) = problems(report).values()
-        assert why.startswith("churn@v1 cannot become champion")
-        assert history.model.aliases == {}
-    else:
-        assert problems(report) == {}
-        assert history.model.aliases == {"champion": 1}
-        assert report.found == report.kept
-        assert "imported from sqlite:///" in history.aliases[0].reason
+    assert (version.version, version.description, version.stage) == (1, "the first", "Production")
+    assert version.source == f"runs:/{PARENT}/model"
+    assert "sklearn" in version.flavors
+    door.artifacts.fetch_folder(version.package_digest, tmp_path / "package")
+    kept = {file.name: file.read_bytes() for file in (tmp_path / "package").iterdir()}
+    assert kept == packaged(0)
+    (found,) = door.models.search_versions(filter="tags.checked = 'yes'").versions
+    assert found.tags["import.id"] == "churn/1"
+    assert found.tags["import.created"] == to_text(T0_US)
+    assert "imported from sqlite:///" in door.models.history(name="churn").aliases[0].reason
 
 
 def test_a_second_import_makes_no_second_version_and_moves_nothing(door: Door, path: Path) -> None:
     taken(door, path)
-    before = door.models.history(name="churn")
+    before = door.models.history(name="churn"), door.models.find(name="churn")
+    n_events = door.jobs.status().events
+    report = taken(door, path)
+    assert (report.kept.models, report.kept.versions, report.kept.aliases) == (1, 1, 1)
+    assert (door.models.history(name="churn"), door.models.find(name="churn")) == before
+    assert door.jobs.status().events == n_events
+
+
+def test_a_governed_alias_is_not_moved_past_its_gate_but_named(door: Door, path: Path) -> None:
+    door.models.create(name="churn")
+    report = taken(door, path)
+    said = problems(report)
+    assert set(said) == {
+        "alias 'champion' of model 'churn'",
+        "stage Production of model 'churn' version 1",
+    }
+    assert all("the project's gate has not judged it" in why for why in said.values())
+    model = door.models.find(name="churn").model
+    assert (model.aliases, model.description) == ({}, "leaves?")
+    assert (report.kept.versions, report.kept.aliases) == (1, 0)
+
+
+def test_numbers_are_kept_though_versions_were_deleted_between(door: Door, path: Path) -> None:
+    change(
+        path,
+        "INSERT INTO model_versions SELECT name, 2, creation_time, '', 'Deleted_Internal', '', "
+        "NULL, NULL FROM model_versions",
+        "INSERT INTO model_versions SELECT name, 5, creation_time, 'fifth', 'None', source, "
+        "run_id, storage_location FROM model_versions WHERE version = 1",
+        "UPDATE registered_model_aliases SET version = 5",
+    )
+    report = taken(door, path)
+    assert problems(report) == {}
+    history = door.models.history(name="churn")
+    assert [one.version for one in history.versions] == [1, 5]
+    assert door.models.show(ref="churn@champion").description == "fifth"
     taken(door, path)
-    assert door.models.history(name="churn") == before
+    assert door.models.history(name="churn") == history
+
+
+def test_another_number_is_said_where_the_models_name_was_taken(door: Door, path: Path) -> None:
+    door.models.create(name="churn", governed=False)
+    door.models.register_source(name="churn", address="elsewhere")
+    report = taken(door, path)
+    assert problems(report) == {"model 'churn' version 1": "here it is version 2"}
+    assert door.models.find(name="churn").model.aliases == {"champion": 2}
+
+
+def test_a_prompt_is_kept_by_what_is_said_about_it(door: Door, path: Path) -> None:
+    change(
+        path,
+        "INSERT INTO registered_models VALUES ('greet', 1, '')",
+        "INSERT INTO registered_model_tags VALUES ('mlflow.prompt.is_prompt', 'true', 'greet')",
+        "INSERT INTO model_versions VALUES ('greet', 1, 1, '', 'None', 'dummy-source', NULL, NULL)",
+        "INSERT INTO model_version_tags VALUES ('mlflow.prompt.text', 'Hi {{n}}', 'greet', 1)",
+    )
+    report = taken(door, path)
+    assert (report.found.models, report.kept.versions) == (2, 2)
+    (version,) = (
+        door.models.search_versions(
+            filter="name = 'greet' AND tags.`mlflow.prompt.is_prompt` = 'true'"
+        ).versions
+        or door.models.history(name="greet").versions
+    )
+    assert (version.name, version.source) == ("greet", "dummy-source")
+
+
+def test_a_model_from_a_place_of_its_own_gets_one_here(
+    door: Door, path: Path, tmp_path: Path
+) -> None:
+    folder = path.parent / "elsewhere"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "weights.bin").write_bytes(b"weights")
+    change(path, f"UPDATE model_versions SET storage_location = '{folder}', run_id = NULL")
+    assert problems(taken(door, path)) == {}
+    version = door.models.show(ref="churn@v1")
+    assert version.source.startswith("mlflow-artifacts:/imported/")
+    place = version.source.removeprefix("mlflow-artifacts:/") + "/deep/weights.bin"
+    door.artifacts.fetch(door.files.show(path=place).digest, tmp_path / "weights")
+    assert (tmp_path / "weights").read_bytes() == b"weights"
 
 
 def test_a_name_that_cannot_be_ours_is_made_one_and_said(door: Door, path: Path) -> None:
     names = ("registered_models", "registered_model_aliases", "model_versions")
-    change(path, *[f"UPDATE {table} SET name = 'churn (EU)*'" for table in names])
+    change(path, *[f"UPDATE {table} SET name = '.churn@EU'" for table in names])
     report = taken(door, path)
-    assert [one.name for one in door.models.list_all()] == ["churn -EU"]
-    assert problems(report)["model 'churn (EU)*'"] == (
-        "a model cannot have that name; here it is called 'churn -EU'"
+    assert [one.name for one in door.models.list_all()] == ["churn-EU"]
+    assert problems(report)["model '.churn@EU'"] == (
+        "a model cannot have that name; here it is called 'churn-EU'"
     )
     assert report.kept.versions == 1
+
+
+@given(st.text(max_size=300))
+def test_any_text_becomes_the_name_of_a_model(text: str) -> None:
+    check_model_name(model_name(text))
 
 
 def test_a_version_that_cannot_be_is_named_with_its_alias(door: Door, path: Path) -> None:
@@ -107,48 +190,3 @@ def test_a_version_that_cannot_be_is_named_with_its_alias(door: Door, path: Path
         "alias 'champion' of model 'churn'": "version 1 could not be taken",
     }
     assert (report.kept.models, report.kept.versions, report.kept.aliases) == (1, 0, 0)
-
-
-def logged_models(door: Door) -> list[LoggedModel]:
-    return door.logged_models.search(experiments=["churn"]).models
-
-
-def test_logged_models_come_with_files_and_measures_and_only_once(
-    door: Door, path: Path, tmp_path: Path
-) -> None:
-    location = f"/moved/elsewhere/mlruns/1/models/m-{LOGGED}/artifacts"
-    change(
-        path,
-        "CREATE TABLE logged_models (model_id TEXT, name TEXT, model_type TEXT, status INTEGER, "
-        "creation_timestamp_ms BIGINT, artifact_location TEXT, source_run_id TEXT, "
-        "lifecycle_stage TEXT)",
-        "CREATE TABLE logged_model_params (model_id TEXT, param_key TEXT, param_value TEXT)",
-        "CREATE TABLE logged_model_metrics (model_id TEXT, metric_name TEXT, "
-        "metric_timestamp_ms BIGINT, metric_step BIGINT, metric_value FLOAT, run_id TEXT, "
-        "dataset_name TEXT, dataset_digest TEXT)",
-        f"INSERT INTO logged_models VALUES ('m-{LOGGED}', 'net', 'agent', 2, 7, '{location}', "
-        f"'{PARENT}', 'active')",
-        f"INSERT INTO logged_model_params VALUES ('m-{LOGGED}', 'depth', '3')",
-        # Measured by a run that is read later than the one that made the model.
-        f"INSERT INTO logged_model_metrics VALUES ('m-{LOGGED}', 'auc', 9, 0, 0.5, '{CHILD}', "
-        "'loans', 'abc')",
-    )
-    folder = path.parent / "mlruns" / "1" / "models" / f"m-{LOGGED}" / "artifacts"
-    folder.mkdir(parents=True)
-    (folder / "MLmodel").write_text("net")
-    report = taken(door, path)
-    assert (report.found.logged_models, report.kept.logged_models) == (1, 1)
-    (model,) = logged_models(door)
-    runs = all_runs(door)
-    assert (model.name, model.type, model.status) == ("net", "agent", "ready")
-    assert (model.params, model.run) == ({"depth": "3"}, runs["parent"].id)
-    (measure,) = model.metrics
-    assert (measure.key, measure.value, measure.run) == ("auc", 0.5, runs["child"].id)
-    assert (measure.dataset_name, measure.dataset_digest) == ("loans", "abc")
-    place = f"{model.experiment}/models/m-{to_hex(model.id)}/artifacts/MLmodel"
-    door.artifacts.fetch(door.files.show(path=place).digest, tmp_path / "MLmodel")
-    assert (tmp_path / "MLmodel").read_text() == "net"
-
-    change(path, f"INSERT INTO tags VALUES ('more', '1', '{PARENT}')")
-    assert taken(door, path).found.logged_models == 1
-    assert [one.id for one in logged_models(door)] == [model.id]
