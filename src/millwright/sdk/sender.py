@@ -135,7 +135,10 @@ class Sender:
         self._retry_at_s = 0.0
         self._hurry.set()
         self._rouse()
-        if self._thread is not None:
+        if self._thread is None:
+            # The interpreter is shutting down, and begins no threads any more.
+            self._look()
+        else:
             mark.reached.wait(timeout_s)
         return mark.delivered
 

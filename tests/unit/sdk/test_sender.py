@@ -310,6 +310,25 @@ def test_the_home_itself_may_be_away_when_the_run_begins(bench: Bench) -> None:
     assert bench.home.only().name == "train"
 
 
+def test_while_the_interpreter_shuts_down_flush_delivers_itself(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    bench.sender.submit(BEGUN)
+    bench.log(1, 2)
+    assert bench.sender.flush(FOR_EVER_S)
+    assert bench.steps() == [1, 2]
+    bench.home.shut()
+    bench.log(3)
+    assert not bench.sender.flush(FOR_EVER_S)
+    bench.home.open()
+    assert bench.sender.flush(FOR_EVER_S)
+    assert bench.steps() == [1, 2, 3]
+
+
 def test_what_breaks_in_a_strange_way_waits(bench: Bench) -> None:
     bench.begin()
 
