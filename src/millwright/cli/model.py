@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from millwright.cli import text
+from millwright.cli import model_changes, model_search, text
+from millwright.cli.lineage import model_lineage
 from millwright.cli.session import session
 from millwright.cli.verbs import DryRun, Reason, WantedReason, noun
 from millwright.core.errors import NotFound
@@ -18,6 +19,9 @@ from millwright.records.models import AliasChange, Approval, ModelVersion
 from millwright.records.schema import Column
 
 app = noun("Models, their versions, the aliases that point at them, and approvals.")
+for _verb in (*model_changes.VERBS, *model_search.VERBS):
+    app.command()(_verb)
+app.command("lineage")(model_lineage)
 
 RISKS = ("low", "high")
 
@@ -59,13 +63,25 @@ def show(ref: Ref) -> None:
     with here.door() as door:
         version = door.models.show(ref=ref)
     here.answer(version, lambda: version_lines(version))
+    if version.deprecated:
+        here.say(f"It is deprecated: {version.deprecated}")
     here.say(f"Who was champion when: mill model history {version.name}")
 
 
 @app.command()
-def history(name: Name) -> None:
+def history(
+    name: Name,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="Only which version the alias meant then."),
+    ] = None,
+    alias: Alias = "champion",
+) -> None:
     """Show all versions, and every move of an alias: when, by whom and why."""
     here = session()
+    if at is not None:
+        model_search.show_alias_at(name, alias, at)
+        return
     with here.door() as door:
         found = door.models.history(name=name)
         names = here.names(door)
@@ -231,7 +247,8 @@ def version_lines(version: ModelVersion) -> list[str]:
             "actor": version.actor,
             "created": text.when(version.created_us),
         }
-    )
+        | model_changes.said_of_version(version)
+    ) + model_changes.tag_lines(version.tags)
 
 
 def history_lines(found: ModelHistory, names: Mapping[str, str]) -> list[str]:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import typer
-
 from millwright.cli import text
 from millwright.cli.run_search import Refs, named
 from millwright.cli.session import session
 from millwright.cli.verbs import DryRun, Reason
 from millwright.doors.door import Door
 from millwright.records.runs import Run
-
-
-def add_to(app: typer.Typer) -> None:
-    """Give a noun these verbs."""
-    app.command()(delete)
-    app.command()(restore)
 
 
 def delete(refs: Refs, reason: Reason = "", dry_run: DryRun = False) -> None:
@@ -54,3 +46,6 @@ def _shown(door: Door, refs: list[str]) -> list[Run]:
 
 def _said(run: Run) -> str:
     return f"{run.id} {run.name}"
+
+
+VERBS = (delete, restore)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from millwright.cli import run_changes, run_search, text
+from millwright.cli.lineage import run_lineage
 from millwright.cli.run_search import Ref, RunList, named, took
 from millwright.cli.session import session
 from millwright.cli.verbs import Limit, noun
@@ -18,7 +19,9 @@ from millwright.records.pipelines import PipelineRun, StepRun
 from millwright.records.runs import Run
 
 app = noun("What was executed, from what, with what result.")
-run_changes.add_to(app)
+for _verb in run_changes.VERBS:
+    app.command()(_verb)
+app.command("lineage")(run_lineage)
 
 
 @app.command("list")

@@ -42,22 +42,19 @@ def noun(summary: str) -> typer.Typer:
 def parse_tags(pairs: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Return the tags that `KEY=VALUE` sets, and the keys of those that `KEY=` removes.
 
-    Raises Invalid for one without `=` or key.
+    Of one key the last pair counts. Raises Invalid for one without `=` or key.
 
     >>> parse_tags(["team=risk", "old="])
     ({'team': 'risk'}, ['old'])
     """
-    tags: dict[str, str] = {}
-    removed: list[str] = []
+    given: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             raise Invalid(f"{pair!r} is no tag", fix="write KEY=VALUE, or KEY= to remove it")
-        if value:
-            tags[key] = value
-        else:
-            removed.append(key)
-    return tags, removed
+        given[key] = value
+    tags = {key: value for key, value in given.items() if value}
+    return tags, [key for key, value in given.items() if not value]
 
 
 def single() -> typer.Typer:
