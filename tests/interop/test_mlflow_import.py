@@ -18,12 +18,14 @@ from typing import cast
 
 import pytest
 
+from fixtures.example_host import serving
 from fixtures.importing import all_runs, artifacts, points
 from fixtures.tools import free_port, python_of, run_tool, serving_tool
 from millwright.core.ids import to_hex
 from millwright.doors.door import Door
 from millwright.records.runs import Run
 from millwright.sdk.importing import ImportReport, import_all
+from millwright.server.host import Host
 from millwright.tracking.sources.mlflow_store import open_mlflow
 from millwright.workspace.open import Home
 
@@ -104,10 +106,15 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
+def home(tmp_path: Path) -> Iterator[Home]:
     home = Home.create(tmp_path / "home")
-    yield cast("Door", home.door(home.local_principal(), "default"))
+    yield home
     home.close()
+
+
+@pytest.fixture
+def door(home: Home) -> Door:
+    return cast("Door", home.door(home.local_principal(), "default"))
 
 
 def taken(door: Door, address: str) -> ImportReport:
@@ -287,3 +294,46 @@ def server(store: Store) -> Generator[str]:
     command = [store.python.parent / "mlflow", "server", *words]
     with serving_tool(command, f"{address}/health", cwd=store.folder):
         yield address
+
+
+CLIENT = """
+import json, sys
+import mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+client = mlflow.MlflowClient()
+runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+parent = next(run for run in runs if run.info.run_name == "parent / 1")
+children = client.search_runs(
+    [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+)
+model = mlflow.sklearn.load_model("models:/iris@champion")
+print(json.dumps({
+    "runs": sorted(run.info.run_id for run in runs),
+    "parent": parent.info.run_id,
+    "children": len(children),
+    "history": [
+        (one.step, one.value, one.timestamp)
+        for one in client.get_metric_history(parent.info.run_id, "loss/total")
+    ],
+    "artifact": mlflow.artifacts.load_text(f"runs:/{parent.info.run_id}/notes/a b.txt"),
+    "predicted": model.predict([[0.9, 0.5, 0.5], [0.1, 0.5, 0.5]]).tolist(),
+    "shadow": client.get_model_version_by_alias("iris", "shadow").version,
+    "checked": client.get_model_version("iris", "1").tags["checked"],
+}))
+"""
+
+
+def test_an_unmodified_client_finds_what_was_imported_by_its_own_ids(
+    store: Store, door: Door, home: Home, tmp_path: Path
+) -> None:
+    assert taken(door, f"sqlite:///{store.database}").ok
+    with serving(cast("Host", home), open_on_loopback=True) as address:
+        said = json.loads(run_tool(store.python, CLIENT, address, cwd=tmp_path))
+    alive = store.rows("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active'")
+    assert said["runs"] == sorted(str(uuid) for (uuid,) in alive)
+    points = store.rows(
+        "SELECT step, value, timestamp FROM metrics WHERE key = 'loss/total' ORDER BY step"
+    )
+    assert said["history"] == [list(point) for point in points]
+    assert (said["children"], said["artifact"], said["predicted"]) == (5, "hello", [1, 0])
+    assert (str(said["shadow"]), said["checked"]) == ("2", "yes")
