@@ -15,6 +15,8 @@ class ModelMetadata:
 
 class NodeArg:
     name: str
+    type: str
+    shape: list[int | str | None]
 
 class InferenceSession:
     def __init__(

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from millwright.core.clock import Clock
 from millwright.core.errors import Conflict, NotFound
 from millwright.core.refs import check_model_name
+from millwright.journal.leaves import short_texts
 from millwright.metadata.database import Database, Writer
 from millwright.metadata.tables import model_changes as tables
 from millwright.metadata.tables import models as model_tables
@@ -86,7 +87,8 @@ class Changes:
             tables.upsert_tags(tx, pk=row.pk, tags=tags, of_version=False)
             self._touch(tx, row)
             what = f"tags {', '.join(sorted(tags))}"
-            self._note(tx, act, row, ModelChanged(name=row.name, what=what))
+            detail = ModelChanged(name=row.name, what=what, tags=short_texts(tags))
+            self._note(tx, act, row, detail)
 
     def delete_tag(self, act: Act, name: str, key: str) -> None:
         """Remove a tag of a model; one that is not there is no error."""
@@ -94,7 +96,8 @@ class Changes:
             row = find_model(tx, act.project_key, name)
             if tables.delete_tag(tx, pk=row.pk, key=key, of_version=False):
                 self._touch(tx, row)
-                self._note(tx, act, row, ModelChanged(name=row.name, what=f"tag {key} removed"))
+                detail = ModelChanged(name=row.name, what=f"tag {key} removed", removed=[key])
+                self._note(tx, act, row, detail)
 
     def delete(self, act: Act, name: str) -> None:
         """Put a model away with its versions and aliases; its name is free."""
@@ -138,14 +141,15 @@ class Changes:
         with self._database.write() as tx:
             row = find_version(tx, act.project_key, ref)
             tables.upsert_tags(tx, pk=row.pk, tags=tags, of_version=True)
-            self._note_version(tx, act, row, f"tags {', '.join(sorted(tags))}")
+            what = f"tags {', '.join(sorted(tags))}"
+            self._note_version(tx, act, row, what, tags=short_texts(tags))
 
     def delete_version_tag(self, act: Act, ref: str, key: str) -> None:
         """Remove a tag of a version; one that is not there is no error."""
         with self._database.write() as tx:
             row = find_version(tx, act.project_key, ref)
             if tables.delete_tag(tx, pk=row.pk, key=key, of_version=True):
-                self._note_version(tx, act, row, f"tag {key} removed")
+                self._note_version(tx, act, row, f"tag {key} removed", removed=[key])
 
     def delete_version(self, act: Act, ref: str) -> None:
         """Put a version away; raises Conflict while an alias points at it."""
@@ -219,8 +223,23 @@ class Changes:
     def _touch(self, tx: Writer, row: ModelRow) -> None:
         tables.touch_model(tx, pk=row.pk, now_us=self._clock.now_us())
 
-    def _note_version(self, tx: Writer, act: Act, row: VersionRow, what: str) -> None:
-        detail = ModelChanged(reason=act.reason, name=row.name, version=row.version, what=what)
+    def _note_version(
+        self,
+        tx: Writer,
+        act: Act,
+        row: VersionRow,
+        what: str,
+        *,
+        tags: dict[str, str | None] | None = None,
+        removed: list[str] | None = None,
+    ) -> None:
+        detail = ModelChanged(
+            name=row.name,
+            version=row.version,
+            what=what,
+            tags=tags or {},
+            removed=removed or [],
+        )
         self._note(tx, act, row, detail)
 
     def _note(self, tx: Writer, act: Act, row: ModelRow | VersionRow, detail: Detail) -> None:

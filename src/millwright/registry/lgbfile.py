@@ -8,6 +8,7 @@ a circle for ever. So lengths, children, columns and categories are looked at he
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
@@ -22,6 +23,38 @@ Integers: TypeAlias = "npt.NDArray[np.int64]"
 _END = "end of trees"
 _CATEGORIES = "pandas_categorical:"
 _BY_SET = 1
+
+# The lines of a tree and how many values each has, by what there are of in the tree. The library
+# counts the values of every line, used or not, and ends the process where they are not right.
+_SPLIT_LINES = ("split_gain", "internal_value", "internal_weight", "internal_count")
+_LEAF_LINES = ("leaf_weight", "leaf_count")
+_LINES = frozenset(
+    {
+        *_SPLIT_LINES,
+        *_LEAF_LINES,
+        "Tree",
+        "cat_boundaries",
+        "cat_threshold",
+        "decision_type",
+        "is_linear",
+        "leaf_coeff",
+        "leaf_const",
+        "leaf_features",
+        "leaf_value",
+        "left_child",
+        "num_cat",
+        "num_features",
+        "num_leaves",
+        "right_child",
+        "shrinkage",
+        "split_feature",
+        "threshold",
+    }
+)
+_NUMBER = r"-?(\d{1,32}(\.\d{0,32})?([eE][-+]?\d{1,3})?|inf|nan)"
+_NUMBERS = re.compile(rf"{_NUMBER}( {_NUMBER})*")
+# The columns of a linear tree's leaves stand in groups, with more space between them.
+_GROUPED = re.compile(rf"({_NUMBER}( +{_NUMBER})*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +129,26 @@ def _check_tree(block: str, number: int, width: int) -> None:
     lines = block.split("\n", 1)
     if lines[0] != f"Tree={number}" or not block.endswith("\n"):
         raise ValueError(f"its tree {number} does not stand where it should")
-    fields = _fields(lines[1])
+    fields = _fields(lines[1].rstrip("\n"))
+    unknown = set(fields) - _LINES
+    if unknown:
+        raise ValueError(f"its tree {number} has a line {min(unknown)[:40]!r}")
     leaves, sets = int(fields["num_leaves"]), int(fields["num_cat"])
     if leaves < 1 or sets < 0:
         raise ValueError(f"its tree {number} has {leaves} leaves")
     _floats(fields, "leaf_value", leaves, number)
     _check_linear(fields, leaves, width, number)
+    for key in _LEAF_LINES:
+        # A tree of one leaf has not all of them.
+        if fields.get(key):
+            _floats(fields, key, leaves, number)
+    if not _NUMBERS.fullmatch(fields.get("shrinkage", "1")):
+        raise ValueError(f"its tree {number} has no shrinkage")
     if leaves == 1:
         return
+    for key in _SPLIT_LINES:
+        if key in fields:
+            _floats(fields, key, leaves - 1, number)
     left, right = _integers(fields["left_child"]), _integers(fields["right_child"])
     feature, decision = _integers(fields["split_feature"]), _integers(fields["decision_type"])
     threshold = _floats(fields, "threshold", leaves - 1, number)
@@ -157,13 +202,19 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _integers(text: str) -> Integers:
+    if not _GROUPED.fullmatch(text.strip(" ")):
+        raise ValueError(f"{text[:40]!r} are no numbers")
     return np.array(text.split(), dtype=np.int64)
 
 
 def _floats(
     fields: Mapping[str, str], key: str, count: int, number: int
 ) -> npt.NDArray[np.float64]:
-    found = np.array(fields[key].split(), dtype=np.float64)
+    text = fields[key]
+    is_grouped = key == "leaf_coeff"
+    if not (_GROUPED.fullmatch(text.strip(" ")) if is_grouped else _NUMBERS.fullmatch(text)):
+        raise ValueError(f"its tree {number} has no numbers as {key}")
+    found = np.array(text.split(), dtype=np.float64)
     if len(found) != count:
         raise ValueError(f"its tree {number} has not {count} of {key}")
     return found

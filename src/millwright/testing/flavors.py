@@ -55,7 +55,7 @@ class FlavorSuite:
         dumped = flavor.dump(
             sample.model, signature=sample.signature, classes=sample.classes, folder=tmp_path
         )
-        assert sorted(dumped.weights) == sorted(path.name for path in tmp_path.iterdir())
+        assert sorted(dumped.weights) == sorted(_files(tmp_path))
         assert dumped.weights
         assert dumped.distributions
 
@@ -68,7 +68,7 @@ class FlavorSuite:
             folder = tmp_path / name
             folder.mkdir()
             flavor.dump(model, signature=sample.signature, classes=sample.classes, folder=folder)
-            found.append({path.name: path.read_bytes() for path in folder.iterdir()})
+            found.append({name: (folder / name).read_bytes() for name in _files(folder)})
         assert found[0] == found[1]
 
     def test_answers_what_the_signature_says(
@@ -163,16 +163,21 @@ class TrainedFlavorSuite(FlavorSuite):
         dumped = flavor.dump(
             sample.model, signature=sample.signature, classes=sample.classes, folder=tmp_path
         )
-        (file,) = dumped.weights
-        key = next(key for key, value in dumped.section.items() if value == file)
+        # What the section names is the file itself, or the folder it lies in.
+        named = dumped.weights[0].partition("/")[0]
+        key = next(key for key, value in dumped.section.items() if value == named)
         (tmp_path / "below").mkdir()
-        other = f"below/renamed{(tmp_path / file).suffix}"
-        (tmp_path / file).rename(tmp_path / other)
+        other = f"below/renamed{(tmp_path / named).suffix}"
+        (tmp_path / named).rename(tmp_path / other)
         section = dict(dumped.section) | {key: other}
         flavor.load(tmp_path, signature=sample.signature, section=section)
         for outside in ("../model", "/etc/hostname", "below/../../model"):
             with pytest.raises(Corrupt, match="names a file"):
                 flavor.load(tmp_path, signature=sample.signature, section=section | {key: outside})
+
+
+def _files(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def _round_trip(flavor: Flavor, sample: Sample, folder: Path) -> Predictor:

@@ -8,8 +8,9 @@ stand where is written into the graph's own metadata, so the file can be read wi
 A graph computes in float32 what scikit-learn computes in float64. Whether it answers the same
 is not assumed but measured, in `parity`, before a package keeps it.
 
-Written with one spelling: nodes and values are numbered in graph order, attributes and
-operator sets are sorted, and nothing tells the time.
+A graph that another tool made, without our layout, is read as well: its inputs are fed by
+their names, or one table with all columns in their order. Nothing in a graph is code of its
+maker's; one that keeps weights in other files is refused, since it could name any file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -28,7 +28,8 @@ import numpy.typing as npt
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
-from millwright.core.errors import Corrupt, NotFound, Unsupported
+from millwright.core.errors import Corrupt, Unsupported
+from millwright.records.events import JsonValue
 from millwright.records.schema import Signature
 from millwright.registry.fitted import (
     Estimator,
@@ -39,14 +40,15 @@ from millwright.registry.fitted import (
     split_pipeline,
     walk,
 )
-from millwright.registry.flavor import Dumped, Section
-from millwright.registry.signature import PREDICTION, PROBABILITY, Array, Columns, Label
+from millwright.registry.flavor import Dumped, Known, Section, read_weight
+from millwright.registry.onnxfile import LAYOUT_KEY, Layout, spell
+from millwright.registry.onnxgraph import answers_of, feed_of
+from millwright.registry.signature import PREDICTION, PROBABILITY, Array, Columns, Frame, Label
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 FILE = "model.onnx"
-LAYOUT_KEY = "millwright.inputs"
 # The newest that skl2onnx and the oldest runtime we accept both know.
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 # ONNX has no missing text. An encoder that learnt None as a category learns this word in its
@@ -65,20 +67,6 @@ _UNRUNNABLE = (
     runtime_errors.NotImplemented,
     runtime_errors.RuntimeException,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Which columns each tensor holds, in order."""
-
-    numbers: tuple[str, ...] = ()
-    integers: tuple[str, ...] = ()
-    texts: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> list[str]:
-        """All columns in the order in which the graph sees them."""
-        return [*self.numbers, *self.integers, *self.texts]
 
 
 class OnnxPredictor:
@@ -125,101 +113,109 @@ class OnnxPredictor:
         }
 
 
+class GraphPredictor:
+    """A graph of another tool's that answers plain columns."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._inputs = [(node.name, node.type) for node in session.get_inputs()]
+        self._outputs = [node.name for node in session.get_outputs()]
+
+    def predict(self, columns: Columns) -> dict[str, Array]:
+        """Answer rows that `check_columns` has let through."""
+        feed = feed_of(self._inputs, columns)
+        try:
+            return answers_of(self._session.run(self._outputs, feed))
+        except _UNRUNNABLE as error:
+            raise Unsupported(
+                "the ONNX graph does not take these rows", why=_short(error)
+            ) from error
+
+
 class OnnxFlavor:
-    """Converts scikit-learn models to `model.onnx`, and runs it."""
+    """Converts scikit-learn models to `model.onnx`, keeps graphs, and runs both."""
 
     name = "onnx"
 
     def handles(self, model: object) -> bool:
-        """Tell whether a conversion can be tried."""
-        return class_name(model) != "" and hasattr(model, "predict")
+        """Tell whether `model` is a graph, or a conversion can be tried."""
+        return _is_graph(model) or (class_name(model) != "" and hasattr(model, "predict"))
+
+    def know(self, model: object) -> Known:
+        """Return nothing about columns: a graph names tensors, and no classes."""
+        del model
+        return Known(tolerance=1e-6)
+
+    def ask(self, model: object, rows: Columns, frame: Frame | None) -> dict[str, Array]:
+        """Return what a graph in memory answers."""
+        del frame  # a graph takes tensors alone
+        if not _is_graph(model):
+            raise Unsupported("only a graph can be asked as ONNX before it is written")
+        return GraphPredictor(_session(_graph_bytes(model), FILE)).predict(rows)
 
     def dump(
         self, model: object, *, signature: Signature, classes: Sequence[Label], folder: Path
     ) -> Dumped:
-        """Convert `model` and write `model.onnx` into `folder`.
+        """Write `model.onnx` into `folder`: a graph as it is, another model converted.
 
         Raises Unsupported, with the reason, when it does not convert.
         """
-        prepared, layout = _prepare(model, signature)
-        graph = _convert(prepared, layout, is_classifier=bool(classes))
-        (folder / FILE).write_bytes(spell(graph, layout))
+        section: dict[str, JsonValue] = {
+            "data": FILE,
+            "onnx_version": version("onnx"),
+            "providers": ["CPUExecutionProvider"],
+        }
+        if _is_graph(model):
+            data = _graph_bytes(model)
+        else:
+            prepared, layout = _prepare(model, signature)
+            data = spell(_convert(prepared, layout, is_classifier=bool(classes)), layout)
+            section["converted_with"] = f"skl2onnx {version('skl2onnx')}"
+        (folder / FILE).write_bytes(data)
         return Dumped(
             weights=(FILE,),
             distributions={name: version(name) for name in ("numpy", "onnxruntime")},
-            section={
-                "data": FILE,
-                "onnx_version": version("onnx"),
-                "converted_with": f"skl2onnx {version('skl2onnx')}",
-                "providers": ["CPUExecutionProvider"],
-            },
+            section=section,
             pyfunc={"loader_module": "mlflow.onnx", "data": FILE},
         )
 
-    def load(self, folder: Path, *, signature: Signature, section: Section) -> OnnxPredictor:
+    def load(
+        self, folder: Path, *, signature: Signature, section: Section
+    ) -> OnnxPredictor | GraphPredictor:
         """Return the graph in `folder`, ready for plain columns."""
-        del section  # the graph says it all by itself
-        path = folder / FILE
+        file = str(section.get("data") or FILE)
+        session = _session(read_weight(folder, file), file)
+        text = session.get_modelmeta().custom_metadata_map.get(LAYOUT_KEY)
+        if text is None:
+            return GraphPredictor(session)
         try:
-            data = path.read_bytes()
-        except FileNotFoundError as error:
-            raise NotFound(f"the package has no {FILE}", why=f"{path} is not there") from error
-        options = onnxruntime.SessionOptions()
-        # One request, one thread: throughput comes from requests side by side, and a sum over
-        # trees split among threads would not always round the same way.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.use_deterministic_compute = True
-        options.log_severity_level = 3
-        try:
-            session = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"])
-            text = session.get_modelmeta().custom_metadata_map.get(LAYOUT_KEY, "")
             layout = msgspec.json.decode(text, type=Layout)
-        except (*_UNRUNNABLE, msgspec.DecodeError) as error:
-            raise Corrupt(f"{FILE} cannot be read", why=_short(error)) from error
+        except msgspec.DecodeError as error:
+            raise Corrupt(f"{file} cannot be read", why=_short(error)) from error
         return OnnxPredictor(session, layout=layout, signature=signature)
 
 
-def spell(graph: ModelProto, layout: Layout) -> bytes:
-    """Return the graph's bytes in their one spelling, with its layout in the metadata."""
-    model = copy.deepcopy(graph)
-    body = model.graph
-    body.name = _GRAPH_NAME
-    kept = {value.name for value in (*body.input, *body.output)}
-    names: dict[str, str] = {"": ""} | {name: name for name in kept}
-    # A graph inside a node sees the names around it; there the converter's own stay, which
-    # are counted too.
-    nested = any(attribute.HasField("g") for node in body.node for attribute in node.attribute)
-    for node in body.node:
-        for name in (*node.input, *node.output):
-            names.setdefault(name, name if nested else f"v{len(names)}")
-    for number, node in enumerate(body.node):
-        node.name = f"n{number}"
-        node.doc_string = ""
-        inputs, outputs = list(node.input), list(node.output)
-        del node.input[:], node.output[:]
-        node.input.extend(names[name] for name in inputs)
-        node.output.extend(names[name] for name in outputs)
-        attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
-        del node.attribute[:]
-        node.attribute.extend(attributes)
-    weights = list(body.initializer)
-    for weight in weights:
-        weight.name = names.get(weight.name, weight.name)
-    weights.sort(key=lambda weight: weight.name)
-    del body.initializer[:]
-    body.initializer.extend(weights)
-    # Shapes of values in between are a help to viewers, under names that are gone.
-    del body.value_info[:]
-    body.doc_string = model.doc_string = ""
-    domains = sorted(model.opset_import, key=lambda domain: domain.domain)
-    del model.opset_import[:]
-    model.opset_import.extend(domains)
-    del model.metadata_props[:]
-    entry = model.metadata_props.add()
-    entry.key = LAYOUT_KEY
-    entry.value = msgspec.json.encode(layout).decode()
-    return model.SerializeToString(deterministic=True)
+def _session(data: bytes, file: str) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # One request, one thread: throughput comes from requests side by side, and a sum over
+    # trees split among threads would not always round the same way.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"])
+    except _UNRUNNABLE as error:
+        raise Corrupt(f"{file} cannot be read", why=_short(error)) from error
+
+
+def _is_graph(model: object) -> bool:
+    kind = type(model)
+    return kind.__name__ == "ModelProto" and kind.__module__.partition(".")[0] == "onnx"
+
+
+def _graph_bytes(model: object) -> bytes:
+    return cast("ModelProto", model).SerializeToString(deterministic=True)
 
 
 def _prepare(model: Estimator, signature: Signature) -> tuple[Estimator, Layout]:

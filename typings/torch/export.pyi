@@ -1,0 +1,16 @@
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from torch import nn
+
+class Dim:
+    def __init__(self, name: str, *, min: int | None = None) -> None: ...
+
+class ExportedProgram:
+    def module(self) -> nn.Module: ...
+
+def export(
+    mod: nn.Module, args: tuple[Any, ...], *, dynamic_shapes: tuple[Mapping[int, Dim], ...]
+) -> ExportedProgram: ...
+def save(ep: ExportedProgram, f: BinaryIO) -> None: ...
+def load(f: BinaryIO) -> ExportedProgram: ...
