@@ -27,7 +27,8 @@ from millwright.metadata.database import Database, Writer
 from millwright.metadata.tables import rules as rule_tables
 from millwright.metadata.tables.rules import RuleRow
 from millwright.records.automation import RuleSpec
-from millwright.records.events import Act, Event, RuleFired, Subject
+from millwright.records.events import Act, Event, Subject
+from millwright.records.operation_events import RuleFired
 
 FOLLOWER = "automation"
 EVENTS_AT_ONCE = 200

@@ -45,14 +45,13 @@ from millwright.records.deployments import (
     RolloutPlan,
     RolloutState,
 )
-from millwright.records.events import (
-    Act,
+from millwright.records.events import Act, Subject
+from millwright.records.operation_events import (
     DeploymentChanged,
     DeploymentCreated,
     RolloutEnded,
     RolloutLooked,
     RolloutStarted,
-    Subject,
 )
 from millwright.records.serving import DecisionPolicy, Plans, Variant
 

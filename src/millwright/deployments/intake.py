@@ -12,7 +12,8 @@ from millwright.metadata.database import Database, Writer
 from millwright.metadata.tables import deployments as deployment_tables
 from millwright.metadata.tables import segments as tables
 from millwright.metadata.tables.deployments import DeploymentRow
-from millwright.records.events import Act, SegmentGap, SegmentSealed, Subject
+from millwright.records.events import Act, Subject
+from millwright.records.operation_events import SegmentGap, SegmentSealed
 from millwright.records.serving import Segment, SegmentHeader
 
 

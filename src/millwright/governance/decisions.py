@@ -25,8 +25,9 @@ from millwright.metadata.tables import segments as tables
 from millwright.metadata.tables.deployments import DeploymentRow
 from millwright.metadata.tables.models import VersionRow
 from millwright.records.data import DatasetVersion
-from millwright.records.events import Act, DecisionRead, Subject
+from millwright.records.events import Act, Subject
 from millwright.records.models import AliasChange, Approval, GateReport, ModelVersion
+from millwright.records.operation_events import DecisionRead
 from millwright.records.runs import Run
 from millwright.records.serving import Cell, Decision, SegmentHeader
 from millwright.tracking.runs import MAX_PAGE, Runs

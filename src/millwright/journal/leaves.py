@@ -25,6 +25,7 @@ from millwright.records.events import Act, Detail, Event, JsonValue, Subject
 LEAF_FORMAT = 1
 MAX_LEAF_BYTES = 65_535  # tlog-tiles' entry bundles count an entry's bytes in 16 bits.
 MAX_DETAIL_BYTES = 1 << 20
+MAX_TEXT_CHARS = 1000
 SALT_BYTES = 32
 
 Fields: TypeAlias = "dict[str, JsonValue]"
@@ -75,6 +76,11 @@ def encode_detail(detail: Detail, *, reason: str) -> bytes:
             fix="store it as an artifact and name its digest as a subject",
         )
     return body
+
+
+def short_texts(texts: Mapping[str, str]) -> dict[str, str | None]:
+    """Return texts as a detail keeps them: None for one too long to be repeated there."""
+    return {key: value if len(value) <= MAX_TEXT_CHARS else None for key, value in texts.items()}
 
 
 def commitment(salt: bytes, body: bytes) -> str:

@@ -13,8 +13,9 @@ from millwright.metadata.tables import monitoring as tables
 from millwright.metadata.tables.deployments import DeploymentRow
 from millwright.metadata.tables.models import VersionRow
 from millwright.metadata.tables.monitoring import MonitorRow
-from millwright.records.events import Act, AlertClosed, AlertRaised, Subject
+from millwright.records.events import Act, Subject
 from millwright.records.monitoring import Alert, AlertState, DriftReport
+from millwright.records.operation_events import AlertClosed, AlertRaised
 
 _NAMED_COLUMNS = 5
 

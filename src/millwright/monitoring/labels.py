@@ -28,7 +28,8 @@ from millwright.metadata.database import Database
 from millwright.metadata.tables import deployments as deployment_tables
 from millwright.metadata.tables import monitoring as tables
 from millwright.monitoring.performance import find_deployment
-from millwright.records.events import Act, LabelsAdded, Subject
+from millwright.records.events import Act, Subject
+from millwright.records.operation_events import LabelsAdded
 from millwright.records.serving import Label
 
 MAX_LABELS = 20_000

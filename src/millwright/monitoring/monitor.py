@@ -38,8 +38,9 @@ from millwright.monitoring.windows import (
     begin,
     fill,
 )
-from millwright.records.events import Act, MonitorCreated, Subject
+from millwright.records.events import Act, Subject
 from millwright.records.monitoring import Alert, DriftReport, Monitor, MonitorSpec
+from millwright.records.operation_events import MonitorCreated
 from millwright.records.serving import Decision
 from millwright.stats.profile import TableProfile
 

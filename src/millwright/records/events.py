@@ -222,6 +222,59 @@ class ExperimentDeleted(Detail, frozen=True, kw_only=True):
     restored: bool = False
 
 
+class ExperimentChanged(Detail, frozen=True, kw_only=True):
+    """Tags of an experiment were set or removed."""
+
+    name: str
+    tags: dict[str, str | None] = {}
+    """What tags were set to; None stands for a value too long to be kept with an event."""
+    removed: list[str] = []
+
+
+class RunRenamed(Detail, frozen=True, kw_only=True):
+    """A run has another name."""
+
+    name: str
+    previous: str
+
+
+class ArtifactsRemoved(Detail, frozen=True, kw_only=True):
+    """Files have no path any more; their bytes stay while anything points at them."""
+
+    path: str
+    """Of the file, or of the folder with all below it."""
+    count: int
+
+
+class LoggedModelCreated(Detail, frozen=True, kw_only=True):
+    """A run, or somebody by hand, begins to log a model."""
+
+    name: str
+    experiment: str
+
+
+class LoggedModelFinished(Detail, frozen=True, kw_only=True):
+    """A logged model is whole, or failed to become so."""
+
+    name: str
+    status: str
+
+
+class LoggedModelChanged(Detail, frozen=True, kw_only=True):
+    """Tags of a logged model were set or removed."""
+
+    name: str
+    tags: dict[str, str | None] = {}
+    """What tags were set to; None stands for a value too long to be kept with an event."""
+    removed: list[str] = []
+
+
+class LoggedModelDeleted(Detail, frozen=True, kw_only=True):
+    """A logged model was put away."""
+
+    name: str
+
+
 class StepSkipped(Detail, frozen=True, kw_only=True):
     """A step did not run, since its result was cached or what it needs failed."""
 
@@ -275,6 +328,10 @@ class ModelChanged(Detail, frozen=True, kw_only=True):
     name: str
     version: int | None = None
     what: str
+    tags: dict[str, str | None] = {}
+    """What tags were set to; None stands for a value too long to be kept with an event."""
+    removed: list[str] = []
+    """Tags that were taken away."""
 
 
 class ModelGoverned(Detail, frozen=True, kw_only=True):
@@ -291,13 +348,6 @@ class StageMoved(Detail, frozen=True, kw_only=True):
     version: int
     stage: str
     previous: str
-
-
-class WebhookChanged(Detail, frozen=True, kw_only=True):
-    """A webhook was made, changed or removed."""
-
-    name: str
-    what: str
 
 
 class GateEvaluated(Detail, frozen=True, kw_only=True):
@@ -332,116 +382,3 @@ class ApprovalRejected(Detail, frozen=True, kw_only=True):
     name: str
     version: int
     alias: str
-
-
-class DeploymentCreated(Detail, frozen=True, kw_only=True):
-    """A model answers requests under a name from now on."""
-
-    name: str
-    model: str
-    version: int
-
-
-class DeploymentChanged(Detail, frozen=True, kw_only=True):
-    """Another version answers, or the shares changed."""
-
-    name: str
-    revision: int
-    weights: dict[str, int]
-    """Version -> share of the keys, of 10,000."""
-
-
-class RolloutStarted(Detail, frozen=True, kw_only=True):
-    """A candidate begins to be let in."""
-
-    deployment: str
-    champion: int
-    candidate: int
-
-
-class RolloutLooked(Detail, frozen=True, kw_only=True):
-    """A look at a rollout changed its course; the subject carries the look's digest."""
-
-    deployment: str
-    action: str
-    why: str
-
-
-class RolloutEnded(Detail, frozen=True, kw_only=True):
-    """A rollout is over."""
-
-    deployment: str
-    state: str
-    why: str
-
-
-class SegmentSealed(Detail, frozen=True, kw_only=True):
-    """Captured decisions were sealed; the subject's digest commits to all of them."""
-
-    deployment: str
-    instance: str
-    rows: int
-    first_n: int
-    last_n: int
-
-
-class SegmentGap(Detail, frozen=True, kw_only=True):
-    """Decisions are known to have been made that no segment holds."""
-
-    deployment: str
-    instance: str
-    missing_from: int
-    missing_to: int
-
-
-class LabelsAdded(Detail, frozen=True, kw_only=True):
-    """Ground truth arrived for decisions; the subject's digest commits to it."""
-
-    deployment: str
-    count: int
-
-
-class MonitorCreated(Detail, frozen=True, kw_only=True):
-    """A deployment is watched."""
-
-    name: str
-    deployment: str
-
-
-class AlertRaised(Detail, frozen=True, kw_only=True):
-    """A monitor found something."""
-
-    monitor: str
-    deployment: str
-    version: int
-    kind: str
-    columns: list[str]
-    message: str
-
-
-class AlertClosed(Detail, frozen=True, kw_only=True):
-    """An alert was acknowledged or closed."""
-
-    state: str
-
-
-class RuleCreated(Detail, frozen=True, kw_only=True):
-    """From now on an event of one kind starts a job of another."""
-
-    name: str
-    event: str
-    job: str
-
-
-class RuleFired(Detail, frozen=True, kw_only=True):
-    """A rule answered an event with a job."""
-
-    name: str
-    job: str
-
-
-class DecisionRead(Detail, frozen=True, kw_only=True):
-    """Somebody looked at one decision."""
-
-    deployment: str
-    how: str

@@ -12,8 +12,9 @@ from millwright.core.errors import Conflict, Unreachable
 from millwright.jobs.leases import Lease
 from millwright.journal.followers import Follower
 from millwright.records.automation import RuleSpec
-from millwright.records.events import AlertRaised, Event, LabelsAdded
+from millwright.records.events import Event
 from millwright.records.jobs import Job, JobState
+from millwright.records.operation_events import AlertRaised, LabelsAdded
 
 RETRAIN = RuleSpec(
     event="LabelsAdded",
