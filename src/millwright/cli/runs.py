@@ -10,6 +10,7 @@ import typer
 
 from millwright.cli import run_changes, run_search, text
 from millwright.cli.lineage import run_lineage
+from millwright.cli.run_compare import compare
 from millwright.cli.run_search import Ref, RunList, named, took
 from millwright.cli.session import session
 from millwright.cli.verbs import Limit, noun
@@ -22,6 +23,7 @@ app = noun("What was executed, from what, with what result.")
 for _verb in run_changes.VERBS:
     app.command()(_verb)
 app.command("lineage")(run_lineage)
+app.command()(compare)
 
 
 @app.command("list")

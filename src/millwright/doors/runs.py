@@ -10,6 +10,7 @@ from millwright.core.digest import Digest
 from millwright.core.ids import RunId
 from millwright.doors.operation import operation
 from millwright.records.access import Permission
+from millwright.records.comparisons import ParallelChart, RunComparison
 from millwright.records.pipelines import PipelineRun
 from millwright.records.runs import (
     ArtifactEntry,
@@ -214,6 +215,16 @@ class Runs(Protocol):
         last_step: int | None = None,
     ) -> list[Curve]:
         """Return metrics of runs by step, thinned for a chart without losing a peak."""
+        ...
+
+    @operation("POST", "/runs/compare", needs=Permission.RUN_READ)
+    def compare(self, *, runs: list[str], differing: bool = False) -> RunComparison:
+        """Return runs side by side, their code against that of the first; `differing`: no more."""
+        ...
+
+    @operation("POST", "/runs/parallel", needs=Permission.RUN_READ)
+    def parallel(self, *, runs: list[str], axes: list[str] | None = None) -> ParallelChart:
+        """Return what a parallel-coordinates chart of runs is drawn from."""
         ...
 
     @operation("GET", "/runs/{ref}", needs=Permission.RUN_READ)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from millwright.registry.packages import Packages
     from millwright.registry.search import Searches as ModelSearches
     from millwright.registry.sources import Sources
+    from millwright.tracking.comparisons import Comparisons
     from millwright.tracking.files import Files
     from millwright.tracking.logged_models import LoggedModels
     from millwright.tracking.runs import Runs
@@ -167,6 +168,13 @@ class Rooms:
             vocabulary=MLFLOW_RUNS,
             attributes=MLFLOW_ATTRIBUTES,
         )
+
+    @cached_property
+    def comparisons(self) -> Comparisons:
+        """Runs held against one another."""
+        from millwright.tracking.comparisons import Comparisons
+
+        return Comparisons(self.database, self.artifacts)
 
     @cached_property
     def files(self) -> Files:

@@ -7,6 +7,7 @@ from millwright.core.ids import RunId
 from millwright.doors.experiments import FoundExperiments
 from millwright.doors.runs import FoundRuns, HistoryPage, RunPage
 from millwright.metadata.paging import read_token, write_token
+from millwright.records.comparisons import ParallelChart, RunComparison
 from millwright.records.pipelines import PipelineRun
 from millwright.records.runs import (
     ArtifactEntry,
@@ -249,6 +250,12 @@ class Runs(Service):
             first_step=first_step,
             last_step=last_step,
         )
+
+    def compare(self, *, runs: list[str], differing: bool = False) -> RunComparison:
+        return self.home.comparisons.compare(self.session.key, runs, differing=differing)
+
+    def parallel(self, *, runs: list[str], axes: list[str] | None = None) -> ParallelChart:
+        return self.home.comparisons.parallel(self.session.key, runs, axes)
 
     def steps(self, *, ref: str) -> PipelineRun:
         run = self.home.runs.get(self.session.key, ref)
