@@ -106,12 +106,14 @@ def arrivals(ways: dict[str, Config], points: int, folder: Path) -> None:
     print(f"  {'raw SQLite, lean table':24} {'':21} {points / raw_s:9.0f} points/s arrived")
     for way, config in ways.items():
         with silent(), start_in(config, "arrivals", options=QUIET) as run:
-            began = time.perf_counter()
+            began, busy_s = time.perf_counter(), time.thread_time()
             log_all(run, points)
+            busy_s = time.thread_time() - busy_s
             logged_s = time.perf_counter() - began
             arrived = run.flush(A_MINUTE_S)
             whole_s = time.perf_counter() - began
         cost = f"{logged_s / points * 1e6:6.2f} us a call (ratio {logged_s / append_s:4.1f})"
+        cost += f", {busy_s / points * 1e6:5.2f} us of processor"
         kind = "arrived" if arrived else "on disk"
         print(
             f"  {way:24} {cost}  {points / logged_s:9.0f} accepted/s  "
