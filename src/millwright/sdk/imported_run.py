@@ -17,7 +17,7 @@ from typing import TypeAlias
 import msgspec
 
 from millwright.core.digest import Digest
-from millwright.core.errors import Invalid, NotFound
+from millwright.core.errors import Failed, Invalid, NotFound
 from millwright.core.ids import RunId
 from millwright.doors.door import Door
 from millwright.records.runs import (
@@ -242,8 +242,8 @@ class RunTaker:
         aside = self._path / "fetched"
         try:
             self._put(found.path, found.fetch(aside))
-        except (NotFound, OSError) as error:
-            why = error.what if isinstance(error, NotFound) else str(error)
+        except (NotFound, Failed, OSError) as error:
+            why = str(error) if isinstance(error, OSError) else error.what
             self._leave_out(Unread(where=f"run {self.found.id}, {found.path}", why=why))
         finally:
             aside.unlink(missing_ok=True)

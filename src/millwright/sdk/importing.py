@@ -37,7 +37,7 @@ from millwright.tracking.sources.tensorboard import RunTail, TensorBoard
 
 MAX_NAMED = 1000
 _Tails: TypeAlias = dict[str, tuple[RunTaker, RunTail]]
-_BAD = (Invalid, NotFound, Conflict, Corrupt, Failed)
+_BAD = (Invalid, NotFound, Corrupt, Failed)
 """What is wrong with one run or model; anything else ends the import, which can be made again."""
 
 
@@ -77,7 +77,7 @@ class ImportReport(Struct, frozen=True, kw_only=True):
     unchanged: int
     """Runs that an earlier import had taken already."""
     differences: list[str]
-    """Where the home holds something else than was found; empty when all is well."""
+    """Where the home holds something else than was found, or nothing; empty when all is well."""
     problems: list[ImportProblem]
     """What was left out, the first thousand."""
     n_problems: int
@@ -279,8 +279,11 @@ class _Import:
         """Keep what is wrong with one run or model from ending the import."""
         try:
             yield
-        except (*_BAD, OSError) as error:
+        except Conflict as error:
+            # What is here is somebody's doing, as a run that was deleted: it stays so.
             self.note(Unread(where=where, why=explained(error)))
+        except (*_BAD, OSError) as error:
+            self._differences.append(f"{where} could not be taken: {explained(error)}")
 
     def _tell(self, where: str, more: Mapping[str, int] | None = None) -> None:
         if self._progress is not None:

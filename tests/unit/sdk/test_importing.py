@@ -23,7 +23,7 @@ from fixtures.foreign import (
 )
 from fixtures.importing import all_runs, artifacts, everything, failing, points
 from millwright.client.services import Client
-from millwright.core.errors import Denied, Invalid, Unreachable
+from millwright.core.errors import Corrupt, Denied, Invalid, Unreachable
 from millwright.core.ids import to_hex
 from millwright.doors.door import Door
 from millwright.records.runs import MetricPoint, RunSource
@@ -36,6 +36,7 @@ from millwright.sdk.importing import (
 )
 from millwright.server.host import Host
 from millwright.tracking.sources import events
+from millwright.tracking.sources.found import FoundRun, Item
 from millwright.tracking.sources.mlflow_sql import MlflowDatabase
 from millwright.tracking.sources.tensorboard import TensorBoard
 from millwright.tracking.sources.wandb import Wandb
@@ -367,3 +368,24 @@ def test_long_histories_are_sent_in_pieces(
     assert report.ok
     assert len(points(door, all_runs(door)["a"])) == 95
     assert told == [0, *range(10, 100, 10)]
+
+
+def test_a_run_that_the_home_cannot_take_makes_the_import_fail_and_stops_no_other(
+    door: Door, tmp_path: Path
+) -> None:
+    class Damaged(TensorBoard):
+        """A logdir of which one run cannot be read."""
+
+        def items(self, run: FoundRun) -> Iterator[Item]:
+            if run.id == "a":
+                raise Corrupt("the disk has a hole", why="it is old")
+            return super().items(run)
+
+    root = logdir(tmp_path / "logs", {"a": 1, "b": 2})
+    report = import_all(door, Damaged(root))
+    assert not report.ok
+    assert report.differences == ["run a could not be taken: the disk has a hole: it is old"]
+    assert (report.kept.runs, report.kept.points) == (1, 2)
+    # The next import goes on with it.
+    assert import_all(door, TensorBoard(root)).ok
+    assert len(points(door, all_runs(door)["a"])) == 1

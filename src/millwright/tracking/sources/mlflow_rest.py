@@ -11,7 +11,7 @@ from functools import partial
 from urllib.parse import quote, urlsplit
 
 from millwright.artifacts.paths import parse_artifact_path
-from millwright.core.errors import Invalid, NotFound
+from millwright.core.errors import Failed, Invalid, NotFound
 from millwright.tracking.sources.found import (
     FoundDataset,
     FoundEnd,
@@ -273,6 +273,10 @@ class MlflowServer:
                 pages = list(self._http.get_pages(route, query, ArtifactAnswer))
             except NotFound:
                 break
+            except Failed as error:
+                # A server that cannot reach its own bucket says so for each run.
+                yield Unread(where=f"{self.place}, artifacts in {inner or start}", why=error.what)
+                return
             for one in (one for page in pages for one in page.files):
                 # The proxy names files below the folder that was asked for, the others whole.
                 whole = f"{inner}/{one.path}" if is_relative and inner else one.path

@@ -67,10 +67,13 @@ class Server:
             f"1/models/m-{MODEL}/artifacts": [("MLmodel", False)],
         }
         self.missing = False
+        self.broken = ""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path, query = request.url.path, dict(request.url.params)
         self.asked.append(path)
+        if self.broken and path.startswith(self.broken):
+            return httpx.Response(500, text="the bucket is away")
         content = request.content or b"{}"
         body = cast("dict[str, object]", json.loads(content))
         answer = self.answer(path, query, body)
@@ -221,3 +224,13 @@ def test_folders_that_never_end_are_left(source: MlflowServer, server: Server) -
         deep += "/d"
     (unread,) = unread_of(source.items(heads(source)[RUN]))
     assert "folders are nested more than 32 deep" in unread
+
+
+def test_a_server_that_cannot_reach_its_artifacts_gives_all_else(
+    source: MlflowServer, server: Server
+) -> None:
+    server.broken = PROXY
+    found = list(source.items(heads(source)[RUN]))
+    where = f"http://host:5000, artifacts in 1/{RUN}/artifacts"
+    assert unread_of(found) == [f"{where}: http://host:5000 answered 500 to {PROXY}"]
+    assert found[-1] == FoundEnd(status="finished", end_us=T0_US + 5000)
