@@ -21,9 +21,7 @@ FOLDER = "notebook"
 class History(Protocol):
     """What we use of IPython's history."""
 
-    def get_range(
-        self, session: int, *, raw: bool, output: bool
-    ) -> Iterable[tuple[int, int, str]]:
+    def get_range(self, session: int, *, raw: bool, output: bool) -> Iterable[tuple[int, int, str]]:
         """Iterate over the session, number and text of each cell."""
         ...
 
