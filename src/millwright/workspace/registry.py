@@ -20,7 +20,6 @@ from millwright.records.models import (
     Risk,
     Stage,
 )
-from millwright.registry.sources import Source
 from millwright.workspace.services import Service
 
 
@@ -116,6 +115,8 @@ class Models(Service):
         tags: dict[str, str] | None = None,
         reason: str = "",
     ) -> ModelVersion:
+        from millwright.registry.sources import Source  # numpy, which most commands do without
+
         source = Source(
             address=address,
             folder=folder,

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millwright.metadata.filters import FilterError
+from millwright.metadata.paging import behind, order_by, read_token, write_token
+
+CURSORS = st.lists(
+    st.one_of(st.integers(-(2**63), 2**63 - 1), st.text(), st.floats(allow_nan=False)), max_size=5
+)
+
+
+@given(CURSORS)
+def test_a_cursor_comes_back_from_its_token(cursor: list[int | str | float]) -> None:
+    assert read_token(write_token(cursor)) == cursor
+
+
+@given(st.text())
+def test_any_other_text_is_refused_or_a_cursor(text: str) -> None:
+    with suppress(FilterError):
+        assert isinstance(read_token(text), list)
+
+
+def test_behind_means_behind_in_the_first_term_that_differs() -> None:
+    condition, given_ = behind([("a", True), ("b", False)], [3, "x"], seeks=False)
+    assert condition == "((a < :after0) OR (a = :after0 AND b > :after1))"
+    assert given_ == {"after0": 3, "after1": "x"}
+    seeking, _ = behind([("a", True)], [3], seeks=True)
+    assert seeking == "a <= :after0 AND ((a < :after0))"
+    assert order_by([("a", True), ("b", False)]) == "a DESC, b ASC"
+
+
+def test_the_cursor_of_another_order_is_refused() -> None:
+    with pytest.raises(FilterError, match="another search"):
+        behind([("a", True)], [3, 4], seeks=False)

@@ -1,0 +1,120 @@
+"""Calls that share a commit: each undone alone, none kept when the commit is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from millwright.core.errors import Conflict
+from millwright.metadata.database import Database, Writer
+
+INSERT = "INSERT INTO project (id, name, created_us) VALUES (:id, :name, 7)"
+
+
+def add(database: Database, name: str, *, relaxed: bool = False) -> str:
+    with database.write(relaxed=relaxed) as tx:
+        tx.run(INSERT, id=f"prj_{name}", name=name)
+    return name
+
+
+def names(database: Database) -> list[str]:
+    with database.read() as tx:
+        return tx.column(str, "SELECT name FROM project ORDER BY name")
+
+
+def test_each_call_gives_what_it_returned_or_raised(database: Database) -> None:
+    add(database, "a")
+
+    def broken() -> str:
+        with database.write() as tx:
+            tx.run(INSERT, id="prj_x", name="x")
+            raise ZeroDivisionError
+
+    outcomes = database.together(
+        [lambda: add(database, "b"), lambda: add(database, "a"), broken, lambda: add(database, "c")]
+    )
+    assert [type(one) for one in outcomes] == [str, Conflict, ZeroDivisionError, str]
+    assert names(database) == ["a", "b", "c"]
+
+
+def test_a_call_reads_what_it_wrote_and_others_do_not_before_the_commit(
+    database: Database,
+) -> None:
+    outside = Database(database.dialect)
+    seen: list[list[str]] = []
+
+    def look() -> str:
+        add(database, "b")
+        seen.append(names(database))
+        seen.append(names(outside))
+        return "b"
+
+    database.together([lambda: add(database, "a"), look])
+    outside.close()
+    assert seen == [["a", "b"], []]
+
+
+def test_what_is_to_come_after_the_commit_comes_once_and_not_for_what_was_undone(
+    database: Database,
+) -> None:
+    called: list[str] = []
+
+    def kept() -> None:
+        with database.write() as tx:
+            tx.after_commit("kept", lambda: called.append("kept"))
+
+    def undone() -> None:
+        with database.write() as tx:
+            tx.after_commit("undone", lambda: called.append("undone"))
+            raise ZeroDivisionError
+
+    def look() -> None:
+        assert called == []
+
+    assert database.together([kept, undone, kept, look])[3] is None
+    assert called == ["kept"]
+
+
+def test_when_the_commit_fails_nothing_is_kept(database: Database) -> None:
+    end = {
+        "sqlite": "ROLLBACK",
+        "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
+    }[database.dialect.name]
+
+    def wreck() -> None:
+        with database.write() as tx:
+            tx.run(end)
+
+    outcomes = database.together([lambda: add(database, "a"), wreck])
+    assert all(isinstance(one, Exception) for one in outcomes)
+    assert names(database) == []
+    add(database, "b")
+    assert names(database) == ["b"]
+
+
+def test_a_relaxed_call_that_must_be_durable_is_made_again(database: Database) -> None:
+    made: list[bool] = []
+
+    def journal(tx: Writer) -> None:
+        made.append(tx.is_relaxed)
+        tx.require_durable()
+
+    def call() -> None:
+        with database.write(relaxed=True) as tx:
+            tx.run(INSERT, id="prj_a", name="a")
+            journal(tx)
+
+    database.once(call, relaxed=True)
+    assert made == ([True, False] if database.dialect.can_relax else [False])
+    assert names(database) == ["a"]
+
+
+def test_a_durable_call_among_relaxed_ones_makes_all_durable(database: Database) -> None:
+    outcomes = database.together(
+        [lambda: add(database, "a", relaxed=True), lambda: add(database, "b")], relaxed=True
+    )
+    assert (outcomes, names(database)) == (["a", "b"], ["a", "b"])
+
+
+def test_once_raises_what_the_call_raises(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        database.once(lambda: 1 // 0)
