@@ -18,7 +18,7 @@ from millwright.core.refs import check_name, did_you_mean
 from millwright.journal.log import Journal
 from millwright.metadata.database import Database, Writer
 from millwright.metadata.tables import rules as tables
-from millwright.records import events, operation_events
+from millwright.records import events, operation_events, study_events
 from millwright.records.access import Role
 from millwright.records.automation import Rule, RuleSpec
 from millwright.records.events import Act, Detail, Event, JsonValue, Subject
@@ -28,7 +28,7 @@ _FIELD = re.compile(r"\$\{([a-z_]+)\}")
 
 EVENT_KINDS: dict[str, type[Detail]] = {
     name: kind
-    for module in (events, operation_events)
+    for module in (events, operation_events, study_events)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, Detail) and kind is not Detail
 }

@@ -84,6 +84,7 @@ def run_server(
     from millwright.core.clock import SystemClock
     from millwright.server.auth import check_bind
     from millwright.server.process import make_server
+    from millwright.workspace.delivering import make_deliverer
     from millwright.workspace.open import RUN_FOLDER
 
     check_bind(host, authenticated=not is_open)
@@ -98,7 +99,7 @@ def run_server(
         entry = RunFile(
             name=NAME, pid=os.getpid(), started_us=clock.now_us(), host=host, port=chosen
         )
-        with announced(config.home / RUN_FOLDER, entry):
+        with announced(config.home / RUN_FOLDER, entry), make_deliverer(home):
             # uvicorn hands a signal on when it has drained; without this it would end us there.
             stop_on_signals(threading.Event())
             sys.stderr.write(f"control plane: http://{host}:{chosen}\n")
@@ -129,7 +130,12 @@ def _open(config: Config, *, may_create: bool, artifacts: Path | None) -> Home:
     if artifacts is not None:
         place_artifacts(config.home, artifacts, is_new=is_new)
     opening = Home.create if is_new else Home.open
-    return opening(config.home, database=config.database, policy=config.policy)
+    return opening(
+        config.home,
+        database=config.database,
+        policy=config.policy,
+        webhook_origins=config.webhook_origins,
+    )
 
 
 def place_artifacts(home: Path, folder: Path, *, is_new: bool) -> None:

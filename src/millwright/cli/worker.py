@@ -39,11 +39,17 @@ def worker(
 
 def run_worker(config: Config) -> None:
     """Follow the journal, take looks and work through jobs until SIGTERM."""
+    from millwright.workspace.delivering import make_deliverer
     from millwright.workspace.loop import make_worker
     from millwright.workspace.open import RUN_FOLDER, Home
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    home = Home.open(config.home, database=config.database, policy=config.policy)
+    home = Home.open(
+        config.home,
+        database=config.database,
+        policy=config.policy,
+        webhook_origins=config.webhook_origins,
+    )
     try:
         made = make_worker(home, config)
         stop = threading.Event()
@@ -56,7 +62,7 @@ def run_worker(config: Config) -> None:
             host=LOOPBACK,
             port=None,
         )
-        with announced(config.home / RUN_FOLDER, entry):
+        with announced(config.home / RUN_FOLDER, entry), make_deliverer(home):
             sys.stderr.write("worker: following the journal\n")
             made.run(stop)
     finally:

@@ -27,6 +27,8 @@ from millwright.doors.models import Gates, Models
 from millwright.doors.monitors import Alerts, Monitors, Rules
 from millwright.doors.operation import BoundOperation, operations_of
 from millwright.doors.runs import Runs
+from millwright.doors.studies import Studies
+from millwright.doors.webhooks import Webhooks
 
 PREFIX = "/api/v1"
 WITH_BODY = frozenset({"POST", "PUT"})
@@ -69,6 +71,8 @@ class Client:
         self.rules: Rules = self._noun("rules", Rules)
         self.runs: Runs = self._noun("runs", Runs)
         self.serving: Serving = self._noun("serving", Serving)
+        self.studies: Studies = self._noun("studies", Studies)
+        self.webhooks: Webhooks = self._noun("webhooks", Webhooks)
 
     def close(self) -> None:
         """Let go of the connections."""

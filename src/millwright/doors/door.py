@@ -18,6 +18,8 @@ from millwright.doors.models import Gates, Models
 from millwright.doors.monitors import Alerts, Monitors, Rules
 from millwright.doors.operation import BoundOperation, operations_of
 from millwright.doors.runs import Runs
+from millwright.doors.studies import Studies
+from millwright.doors.webhooks import Webhooks
 
 NOUNS: dict[str, type] = {
     "access": Access,
@@ -37,6 +39,8 @@ NOUNS: dict[str, type] = {
     "rules": Rules,
     "runs": Runs,
     "serving": Serving,
+    "studies": Studies,
+    "webhooks": Webhooks,
 }
 """Noun -> the Protocol that declares its operations; `artifacts` stands apart, since it streams."""
 
@@ -132,6 +136,16 @@ class Door(Protocol):
     @property
     def serving(self) -> Serving:
         """What serving processes ask and tell."""
+        ...
+
+    @property
+    def studies(self) -> Studies:
+        """Searches for good hyperparameters."""
+        ...
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Who elsewhere is told of what."""
         ...
 
     def close(self) -> None:

@@ -159,6 +159,14 @@ class SigningKey:
             )
         return VerifierKey(name, self._private.public_key().public_bytes_raw())
 
+    def derive(self, purpose: str) -> bytes:
+        """Return 32 secret bytes for another use of this home's, the same each time (RFC 5869)."""
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        kdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=f"millwright/{purpose}".encode())
+        return kdf.derive(self._private.private_bytes_raw())
+
     def sign(self, checkpoint: Checkpoint) -> str:
         """Return the signed note for `checkpoint`, whose origin is the name it is signed under."""
         key = self.verifier(checkpoint.origin)

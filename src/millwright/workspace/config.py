@@ -7,7 +7,7 @@ not read is worse than none.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -34,6 +34,13 @@ class PolicySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """File of the project's gate, beside `millwright.toml`."""
 
 
+class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `[webhooks]`."""
+
+    allow: tuple[str, ...] = ()
+    """Origins that may lie inside and need no https, such as `http://127.0.0.1:9000`."""
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of `millwright.toml`; every key may be left out."""
 
@@ -44,6 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     url: str | None = None
     """Work on the server there instead of a home on this machine."""
     policy: PolicySettings = PolicySettings()
+    webhooks: WebhookSettings = WebhookSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,8 @@ class Config:
     actor: str | None
     """As whom to act through the embedded door; None stands for the user of the system."""
     policy: Policy
+    webhook_origins: tuple[str, ...] = ()
+    """Where webhooks may lead besides public addresses by https."""
 
 
 def load_config(
@@ -102,6 +112,7 @@ def load_config(
             approval_days=settings.policy.approval_days,
             gate=read_gate(root, settings.policy.gate),
         ),
+        webhook_origins=check_origins(settings.webhooks.allow),
     )
 
 
@@ -117,6 +128,16 @@ def read_gate(root: Path, name: str | None) -> str | None:
             why=str(error),
             fix=f"write it, or take `gate` out of {FILE_NAME}",
         ) from error
+
+
+def check_origins(origins: Sequence[str]) -> tuple[str, ...]:
+    """Return the origins that webhooks may lead to besides public ones; raises Invalid."""
+    if not origins:
+        return ()
+    # Few have any, and every command reads its settings.
+    from millwright.automation.addresses import check_origin
+
+    return tuple(check_origin(one) for one in origins)
 
 
 def find_file(folder: Path) -> Path | None:
@@ -136,9 +157,10 @@ def read_settings(path: Path) -> Settings:
     except OSError as error:
         raise Invalid(f"{path} cannot be read", why=error.strerror or str(error)) from error
     _refuse_unknown(path, raw, Settings, "")
-    policy: object = raw.get("policy")
-    if isinstance(policy, dict):
-        _refuse_unknown(path, cast("dict[str, object]", policy), PolicySettings, "policy.")
+    for name, shape in (("policy", PolicySettings), ("webhooks", WebhookSettings)):
+        section: object = raw.get(name)
+        if isinstance(section, dict):
+            _refuse_unknown(path, cast("dict[str, object]", section), shape, f"{name}.")
     try:
         return msgspec.convert(raw, Settings)
     except msgspec.ValidationError as error:

@@ -17,6 +17,8 @@ from millwright.doors.logged_models import LoggedModels
 from millwright.doors.models import Gates, Models
 from millwright.doors.monitors import Alerts, Monitors, Rules
 from millwright.doors.runs import Runs
+from millwright.doors.studies import Studies
+from millwright.doors.webhooks import Webhooks
 from millwright.workspace import (
     access,
     artifacts,
@@ -25,6 +27,7 @@ from millwright.workspace import (
     services,
     tracked,
     tracking,
+    webhooks,
 )
 from millwright.workspace.guard import guard
 
@@ -65,6 +68,8 @@ class Nouns:
         self.rules = self._guard(Rules, "rules", operation.Rules(home, session))
         self.runs = self._guard(Runs, "runs", tracking.Runs(home, session))
         self.serving = self._guard(Serving, "serving", operation.Serving(home, session))
+        self.studies = self._guard(Studies, "studies", tracked.Studies(home, session))
+        self.webhooks = self._guard(Webhooks, "webhooks", webhooks.Webhooks(home, session))
 
     def _guard(self, door: type[T], noun: str, service: T) -> T:
         return guard(

@@ -63,6 +63,7 @@ class Home(Rooms):
         database: str | None = None,
         policy: Policy | None = None,
         clock: Clock | None = None,
+        webhook_origins: Sequence[str] = (),
     ) -> Home:
         """Make a home in the folder `path`, or open the one that is there.
 
@@ -101,15 +102,27 @@ class Home(Rooms):
                 fix=f"copy its folder {KEYS_FOLDER} to {path}, or name an empty database",
             )
         key = SigningKey.load_or_create(path / KEYS_FOLDER)
+
+        def making(home_id: HomeId) -> Home:
+            return cls(
+                path,
+                store,
+                home_id=home_id,
+                key=key,
+                policy=policy,
+                clock=clock,
+                webhook_origins=webhook_origins,
+            )
+
         with store.write() as tx:
             found = HomeId(new_id("hom"))
             if home_tables.insert_home(tx, home_id=found, now_us=clock.now_us()):
-                made = cls(path, store, home_id=found, key=key, policy=policy, clock=clock)
+                made = making(found)
                 made.record_creation(tx)
                 return made
             found = home_tables.find_home(tx)
         assert found is not None, "a home is never removed"
-        return cls(path, store, home_id=found, key=key, policy=policy, clock=clock)
+        return making(found)
 
     @classmethod
     def open(
@@ -119,6 +132,7 @@ class Home(Rooms):
         database: str | None = None,
         policy: Policy | None = None,
         clock: Clock | None = None,
+        webhook_origins: Sequence[str] = (),
     ) -> Home:
         """Open the home in the folder `path`.
 
@@ -144,6 +158,7 @@ class Home(Rooms):
             key=SigningKey.load(path / KEYS_FOLDER),
             policy=policy or Policy(),
             clock=clock or SystemClock(),
+            webhook_origins=webhook_origins,
         )
 
     def close(self) -> None:
@@ -342,7 +357,12 @@ class Workspace(Nouns):
     def open(cls, config: Config, *, create: bool = False) -> Workspace:
         """Open the home that `config` names, making it with `create` when there is none."""
         opening = Home.create if create else Home.open
-        home = opening(config.home, database=config.database, policy=config.policy)
+        home = opening(
+            config.home,
+            database=config.database,
+            policy=config.policy,
+            webhook_origins=config.webhook_origins,
+        )
         try:
             session = home.session(home.principal(config.actor), config.project)
         except BaseException:

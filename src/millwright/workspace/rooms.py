@@ -6,6 +6,7 @@ numbers must not wait for a data-frame library.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,9 @@ from millwright.records.models import ModelVersion, Stage
 if TYPE_CHECKING:
     from millwright.access.tokens import Tokens
     from millwright.artifacts.store import ArtifactStore
+    from millwright.automation.deliveries import Deliveries
     from millwright.automation.rules import Rules
+    from millwright.automation.webhooks import Webhooks
     from millwright.data.versions import Datasets
     from millwright.deployments.controller import Deployments
     from millwright.deployments.intake import Intake
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from millwright.tracking.logged_models import LoggedModels
     from millwright.tracking.runs import Runs
     from millwright.tracking.search import Searches
+    from millwright.tracking.studies import Studies
 
 ARTIFACTS_FOLDER = "artifacts"
 CACHE_FOLDER = "cache"
@@ -71,6 +75,7 @@ class Rooms:
         key: SigningKey,
         policy: Policy,
         clock: Clock,
+        webhook_origins: Sequence[str] = (),
     ) -> None:
         self.path = path
         self.database = database
@@ -78,6 +83,7 @@ class Rooms:
         self.version = VERSION
         self.clock = clock
         self.policy = policy
+        self.webhook_origins = tuple(webhook_origins)
         self.key = key
         self.origin = f"millwright/{home_id}"
         self.journal = Journal(database, key, clock, origin=self.origin)
@@ -175,6 +181,19 @@ class Rooms:
         from millwright.tracking.comparisons import Comparisons
 
         return Comparisons(self.database, self.artifacts)
+
+    @cached_property
+    def studies(self) -> Studies:
+        """Searches for good hyperparameters."""
+        from millwright.tracking.studies import Studies
+
+        return Studies(
+            self.database,
+            self.journal,
+            self.clock,
+            runs=self.runs,
+            keys=self.keys_of_telemetry,
+        )
 
     @cached_property
     def files(self) -> Files:
@@ -343,6 +362,35 @@ class Rooms:
             self.clock,
             directory=self.directory,
             grants=self.grants,
+        )
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """Who elsewhere is told of what."""
+        from millwright.automation.sealing import Seal
+        from millwright.automation.webhooks import PURPOSE, Webhooks
+
+        return Webhooks(
+            self.database,
+            self.journal,
+            self.clock,
+            seal=Seal(self.key.derive(PURPOSE)),
+            allowed=self.webhook_origins,
+        )
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """Telling webhooks what happened."""
+        from millwright.automation.deliveries import Deliveries
+        from millwright.automation.posting import Poster
+
+        return Deliveries(
+            self.database,
+            self.journal,
+            self.jobs,
+            self.clock,
+            webhooks=self.webhooks,
+            poster=Poster(),
         )
 
     @cached_property
