@@ -1,9 +1,10 @@
-"""The embedded door's services of what runs leave behind: artifacts, logged models."""
+"""The embedded door's services of what stands around runs: artifacts, logged models, studies."""
 
 from __future__ import annotations
 
 from millwright.core.ids import LoggedModelId, RunId
 from millwright.doors.logged_models import DatasetRef, FoundModels
+from millwright.doors.studies import StudyReport
 from millwright.records.runs import (
     ArtifactEntry,
     ArtifactFile,
@@ -11,7 +12,10 @@ from millwright.records.runs import (
     LoggedModelMetric,
     LoggedModelStatus,
     ModelUse,
+    Problem,
+    RunSource,
 )
+from millwright.records.studies import Direction, SearchSpace, Study, Trial, TrialEnd
 from millwright.tracking.logged_models import DatasetName
 from millwright.workspace.services import Service
 
@@ -99,3 +103,62 @@ class LoggedModels(Service):
             token=token,
         )
         return FoundModels(models=found.models, next_token=found.next_token)
+
+
+class Studies(Service):
+    """Fills `doors.studies.Studies`."""
+
+    def create(
+        self,
+        *,
+        name: str,
+        source: RunSource,
+        metric: str,
+        space: SearchSpace,
+        direction: Direction = "minimize",
+        experiment: str = "Default",
+        reason: str = "",
+    ) -> Study:
+        return self.home.studies.create(
+            self.session.act(reason),
+            name=name,
+            source=source,
+            metric=metric,
+            direction=direction,
+            space=space,
+            experiment=experiment,
+        )
+
+    def list_all(self) -> list[Study]:
+        return self.home.studies.list_all(self.session.key)
+
+    def show(self, *, ref: str) -> StudyReport:
+        study, trials = self.home.studies.get(self.session.key, ref)
+        return StudyReport(study=study, trials=trials)
+
+    def add_trial(
+        self,
+        *,
+        ref: str,
+        params: dict[str, str],
+        run: RunId | None = None,
+        name: str = "",
+        source: RunSource | None = None,
+    ) -> Trial:
+        return self.home.studies.add_trial(
+            self.session.act(), ref, params=params, run=run, name=name, source=source
+        )
+
+    def end_trial(
+        self,
+        *,
+        ref: str,
+        number: int,
+        state: TrialEnd,
+        value: float | None = None,
+        error: Problem | None = None,
+        reason: str = "",
+    ) -> Trial:
+        return self.home.studies.end_trial(
+            self.session.act(reason), ref, number, state=state, value=value, error=error
+        )

@@ -1,0 +1,28 @@
+"""What happens around runs, as records: studies and their trials, saved views."""
+
+from __future__ import annotations
+
+from millwright.records.events import Detail
+
+
+class StudyCreated(Detail, frozen=True, kw_only=True):
+    """A search for good hyperparameters began; its trials are runs."""
+
+    name: str
+    metric: str
+    direction: str
+
+
+class TrialEnded(Detail, frozen=True, kw_only=True):
+    """A trial of a study is complete, was given up early, or failed."""
+
+    study: str
+    number: int
+    state: str
+
+
+class ViewChanged(Detail, frozen=True, kw_only=True):
+    """A search was saved under a name, saved anew, or (removed) taken away."""
+
+    name: str
+    removed: bool = False
