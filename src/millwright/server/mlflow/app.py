@@ -36,6 +36,7 @@ from millwright.server.mlflow import (
     runs,
     transfer,
     versions,
+    webhooks,
 )
 from millwright.server.mlflow.call import Call, Endpoint
 from millwright.server.mlflow.callers import Callers, Known
@@ -86,6 +87,7 @@ class MlflowApp:
                 *artifacts.endpoints(),
                 *registered.endpoints(),
                 *versions.endpoints(),
+                *webhooks.endpoints(),
                 *information.endpoints(),
                 *self._transfers.endpoints(),
             ]
