@@ -145,7 +145,7 @@ def place_artifacts(home: Path, folder: Path, *, is_new: bool) -> None:
     folder, so that every command finds them. Raises Conflict for one that keeps them elsewhere,
     and Denied for a folder that cannot be made.
     """
-    from millwright.workspace.rooms import ARTIFACTS_FOLDER
+    from millwright.workspace.tracking_rooms import ARTIFACTS_FOLDER
 
     link = home / ARTIFACTS_FOLDER
     if link.is_symlink() or link.exists() or not is_new:
@@ -171,7 +171,7 @@ def place_artifacts(home: Path, folder: Path, *, is_new: bool) -> None:
 def _may_be_made(home: Path) -> bool:
     """Tell whether nothing but what `Home.create` itself makes lies there."""
     from millwright.workspace.open import DATABASE_FILE, IGNORE_FILE, KEYS_FOLDER, RUN_FOLDER
-    from millwright.workspace.rooms import ARTIFACTS_FOLDER
+    from millwright.workspace.tracking_rooms import ARTIFACTS_FOLDER
 
     if not home.is_dir():
         return not home.exists()

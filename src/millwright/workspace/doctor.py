@@ -24,7 +24,7 @@ from millwright.metadata.database import Database
 from millwright.metadata.migrations.upgrade import HEAD, revision_of
 from millwright.workspace.config import Config
 from millwright.workspace.open import DATABASE_FILE, DATABASE_MODE, HOME_MODE, KEYS_FOLDER, Home
-from millwright.workspace.rooms import ARTIFACTS_FOLDER, LOCAL_BACKEND
+from millwright.workspace.tracking_rooms import ARTIFACTS_FOLDER, LOCAL_BACKEND
 
 LOW_SPACE_BYTES = 500_000_000
 

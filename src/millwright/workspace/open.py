@@ -37,8 +37,9 @@ from millwright.workspace.arguments import parse_choice
 from millwright.workspace.config import Config
 from millwright.workspace.nouns import Nouns
 from millwright.workspace.proving import prove
-from millwright.workspace.rooms import ARTIFACTS_FOLDER, Rooms
+from millwright.workspace.rooms import Rooms
 from millwright.workspace.session import Session
+from millwright.workspace.tracking_rooms import ARTIFACTS_FOLDER
 
 DATABASE_FILE = "millwright.db"
 KEYS_FOLDER = "keys"

@@ -6,28 +6,20 @@ numbers must not wait for a data-frame library.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from millwright.access.actors import Directory
 from millwright.access.grants import Grants
 from millwright.access.projects import Projects
-from millwright.core.clock import Clock
-from millwright.core.ids import HomeId
-from millwright.core.version import VERSION
-from millwright.governance.policy import Policy
-from millwright.journal.checkpoints import SigningKey
-from millwright.journal.log import Journal
-from millwright.metadata.database import Database, Writer
+from millwright.metadata.database import Writer
 from millwright.metadata.tables.models import VersionRow
 from millwright.records.events import Act
 from millwright.records.models import ModelVersion, Stage
+from millwright.workspace.tracking_rooms import TrackingRooms
 
 if TYPE_CHECKING:
     from millwright.access.tokens import Tokens
-    from millwright.artifacts.store import ArtifactStore
     from millwright.automation.deliveries import Deliveries
     from millwright.automation.rules import Rules
     from millwright.automation.webhooks import Webhooks
@@ -40,7 +32,6 @@ if TYPE_CHECKING:
     from millwright.governance.explanations import Explanations
     from millwright.governance.promotions import Promotions
     from millwright.jobs.queue import Jobs
-    from millwright.metadata.tables.telemetry import Keys
     from millwright.monitoring.alerts import Alerts
     from millwright.monitoring.labels import Labels
     from millwright.monitoring.monitor import Monitors
@@ -51,59 +42,12 @@ if TYPE_CHECKING:
     from millwright.registry.packages import Packages
     from millwright.registry.search import Searches as ModelSearches
     from millwright.registry.sources import Sources
-    from millwright.tracking.comparisons import Comparisons
-    from millwright.tracking.files import Files
-    from millwright.tracking.logged_models import LoggedModels
-    from millwright.tracking.runs import Runs
-    from millwright.tracking.search import Searches
-    from millwright.tracking.studies import Studies
 
-ARTIFACTS_FOLDER = "artifacts"
 CACHE_FOLDER = "cache"
-LOCAL_BACKEND = "local"
 
 
-class Rooms:
+class Rooms(TrackingRooms):
     """What a home holds."""
-
-    def __init__(
-        self,
-        path: Path,
-        database: Database,
-        *,
-        home_id: HomeId,
-        key: SigningKey,
-        policy: Policy,
-        clock: Clock,
-        webhook_origins: Sequence[str] = (),
-    ) -> None:
-        self.path = path
-        self.database = database
-        self.id = home_id
-        self.version = VERSION
-        self.clock = clock
-        self.policy = policy
-        self.webhook_origins = tuple(webhook_origins)
-        self.key = key
-        self.origin = f"millwright/{home_id}"
-        self.journal = Journal(database, key, clock, origin=self.origin)
-
-    @property
-    def artifacts(self) -> ArtifactStore:
-        """The store of immutable things."""
-        return self._artifacts
-
-    @cached_property
-    def _artifacts(self) -> ArtifactStore:
-        from millwright.artifacts.backend import load_backend
-        from millwright.artifacts.store import ArtifactStore
-
-        return ArtifactStore(load_backend(LOCAL_BACKEND, str(self.artifacts_folder)))
-
-    @property
-    def artifacts_folder(self) -> Path:
-        """Where the local backend keeps stored bytes."""
-        return self.path / ARTIFACTS_FOLDER
 
     @cached_property
     def directory(self) -> Directory:
@@ -140,74 +84,6 @@ class Rooms:
         from millwright.data.versions import Datasets
 
         return Datasets(self.database, self.artifacts, self.journal, self.clock)
-
-    @cached_property
-    def runs(self) -> Runs:
-        """What was executed."""
-        from millwright.tracking.runs import Runs
-
-        return Runs(self.database, self.journal, self.clock, keys=self.keys_of_telemetry)
-
-    @cached_property
-    def keys_of_telemetry(self) -> Keys:
-        """The numbers of names of parameters, metrics and tags."""
-        from millwright.metadata.tables.telemetry import Keys
-
-        return Keys()
-
-    @cached_property
-    def searches(self) -> Searches:
-        """Runs by filter and order."""
-        from millwright.tracking.search import Searches
-
-        return Searches(self.database, self.keys_of_telemetry)
-
-    @cached_property
-    def mlflow_searches(self) -> Searches:
-        """Runs by filter and order in the words of MLflow's clients."""
-        from millwright.tracking.search import Searches
-        from millwright.tracking.vocabulary import MLFLOW_ATTRIBUTES, MLFLOW_RUNS
-
-        return Searches(
-            self.database,
-            self.keys_of_telemetry,
-            vocabulary=MLFLOW_RUNS,
-            attributes=MLFLOW_ATTRIBUTES,
-        )
-
-    @cached_property
-    def comparisons(self) -> Comparisons:
-        """Runs held against one another."""
-        from millwright.tracking.comparisons import Comparisons
-
-        return Comparisons(self.database, self.artifacts)
-
-    @cached_property
-    def studies(self) -> Studies:
-        """Searches for good hyperparameters."""
-        from millwright.tracking.studies import Studies
-
-        return Studies(
-            self.database,
-            self.journal,
-            self.clock,
-            runs=self.runs,
-            keys=self.keys_of_telemetry,
-        )
-
-    @cached_property
-    def files(self) -> Files:
-        """Artifacts by path."""
-        from millwright.tracking.files import Files
-
-        return Files(self.database, self.artifacts, self.clock)
-
-    @cached_property
-    def logged_models(self) -> LoggedModels:
-        """What runs made, before and beside the registry."""
-        from millwright.tracking.logged_models import LoggedModels
-
-        return LoggedModels(self.database, self.clock)
 
     @cached_property
     def models(self) -> Models:
