@@ -57,6 +57,7 @@ class DeafHost(ExampleHost):
 
 def test_alive_but_not_ready(host: ExampleHost) -> None:
     deaf = DeafHost.__new__(DeafHost)
+    deaf.__dict__.update(host.__dict__)
     app = create_app(deaf, clock=SystemClock())
     assert ask(app, "/health").status_code == 200
     answer = ask(app, "/ready")

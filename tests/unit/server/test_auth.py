@@ -71,7 +71,7 @@ def _route_of(bound: Any) -> Route:
     values = {a.name: msgspec.to_builtins(example_of(a.type)) for a in bound.arguments}
     path = "/api/v1" + declared.path
     for name in declared.path_arguments:
-        path = path.replace(f"{{{name}}}", quote(values.pop(name), safe=""))
+        path = path.replace(f"{{{name}}}", quote(str(values.pop(name)), safe=""))
     if declared.method in {"POST", "PUT"}:
         return Route(declared.method, path, (declared.needs,), json=values)
     # Nobody is to wait for a plan here.
