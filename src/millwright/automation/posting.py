@@ -72,11 +72,16 @@ class Poster:
             raise _no_answer(target, error) from error
         with plain, _over_after(plain, self._total_s) as is_over:
             try:
-                return self._ask(target, plain, body, headers)
+                answer = self._ask(target, plain, body, headers)
             except (OSError, HTTPException, ValueError) as error:
-                if is_over():
-                    raise _no_answer(target, f"it took more than {self._total_s:g} s") from error
-                raise _no_answer(target, error) from error
+                raise _no_answer(target, self._too_long() if is_over() else error) from error
+            if is_over():
+                # An answer that was cut off may look like a short one.
+                raise _no_answer(target, self._too_long())
+            return answer
+
+    def _too_long(self) -> str:
+        return f"it took more than {self._total_s:g} s"
 
     def _addresses(self, target: Target) -> list[Address]:
         literal = find_literal(target.host)
