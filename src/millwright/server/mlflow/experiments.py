@@ -180,7 +180,10 @@ def update(call: Call) -> Json:
 
 def delete(call: Call) -> Json:
     """Put an experiment and its runs away."""
-    before = active_experiment(call, need(call.read(_Numbered).experiment_id, "experiment_id"))
+    number = need(call.read(_Numbered).experiment_id, "experiment_id")
+    before = experiment_of(call, number)
+    if before.deleted_us is not None:
+        raise missing(f"No Experiment with id={number} exists")
     call.door.experiments.delete(ref=f"#{before.number}")
     return {}
 

@@ -148,7 +148,9 @@ class Transfers:
     def complete(self, call: Call) -> Json:
         """Put the parts together, and give them their name."""
         given = call.read(_Complete)
-        path = safe_path(call.part("path"))
+        # The address names the folder, and `path` the file where it lies on the client's machine.
+        name = need(given.path, "path").replace("\\", "/").rpartition("/")[2]
+        path = safe_path(f"{call.part('path').strip('/')}/{name}")
         ordered = sorted(given.parts, key=lambda part: part.part_number)
         if [part.part_number for part in ordered] != list(range(1, len(ordered) + 1)):
             raise invalid("The parts of an upload are numbered from 1, and none may be missing")
