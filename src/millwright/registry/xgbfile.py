@@ -23,6 +23,7 @@ Node: TypeAlias = "Mapping[str, Ubj]"
 Integers: TypeAlias = "npt.NDArray[np.int64]"
 
 _LEAF = -1
+_NOBODY = 2**31 - 1
 _MAX_COUNT = 1 << 31
 
 
@@ -149,6 +150,12 @@ def _check_tree(tree: Node, width: int) -> None:
     inside = (left > own) & (left < n) & (right > own) & (right < n)
     if not (inside & (feature >= 0) & (feature < width))[inner].all():
         raise _pointing_outside("a node leads outside the tree or the row")
+    # The library walks upward too, to find how deep a tree is.
+    above = _integers(tree["parents"])
+    at = np.flatnonzero(inner)
+    known = ((above >= 0) & (above < n)) | (above == _NOBODY)
+    if not (known.all() and (above[left[at]] == at).all() and (above[right[at]] == at).all()):
+        raise _pointing_outside("a node has another parent than leads to it")
     _check_categories(tree, inner)
 
 

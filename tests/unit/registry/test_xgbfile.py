@@ -84,6 +84,8 @@ def changed(place: tuple[str | int, ...], value: object) -> bytes:
         ((*TREE, "split_indices", 0), 7),
         ((*TREE, "split_indices", 0), -1),
         ((*TREE, "split_type", 0), 1),
+        ((*TREE, "parents", 1), 2),
+        ((*TREE, "parents", 2), 10**9),
         ((*FOREST, "tree_info", 0), 5),
         ((*FOREST, "iteration_indptr", 5), 99),
     ],

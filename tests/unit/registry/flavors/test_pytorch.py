@@ -6,7 +6,7 @@ import io
 import pickle
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -71,9 +71,7 @@ def test_a_network_is_packaged_and_the_same_weights_are_the_same_model(tmp_path:
     digests: list[str] = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         (tmp_path / name).mkdir()
-        written = write_package(
-            Net(seed), example=numbers(), folder=tmp_path / name, now_us=0
-        )
+        written = write_package(Net(seed), example=numbers(), folder=tmp_path / name, now_us=0)
         digests.append(written.digest)
         assert written.flavors == ["pytorch"]
     assert digests[0] == digests[1] != digests[2]
@@ -113,9 +111,8 @@ class TestRefusals:
             write_package(nn.Linear(7, 4), example=numbers(), folder=tmp_path, now_us=0)
 
     def test_a_file_that_would_run_code_is_refused_and_does_not(self, tmp_path: Path) -> None:
-        write_package(Net(), example=numbers(), folder=tmp_path / "model", now_us=0) if (
-            (tmp_path / "model").mkdir() is None
-        ) else None
+        (tmp_path / "model").mkdir()
+        write_package(Net(), example=numbers(), folder=tmp_path / "model", now_us=0)
         path = tmp_path / "model" / "data" / "model.pt2"
         flavor = PytorchFlavor()
         signature = infer_signature(numbers(), {"prediction": np.zeros(1)})
@@ -129,7 +126,12 @@ class TestRefusals:
         for changes in (
             {"models/model.json": (b'"torch.ops.aten.relu.default"', b'"torch.hub.load"')},
             {"models/model.json": (b'"expr_str":"', b'"expr_str":"' + code.encode() + b"+")},
-            {"data/weights/model_weights_config.json": (b'"use_pickle":false', b'"use_pickle":true')},
+            {
+                "data/weights/model_weights_config.json": (
+                    b'"use_pickle":false',
+                    b'"use_pickle":true',
+                )
+            },
         ):
             whole = path.read_bytes()
             path.write_bytes(changed(whole, changes))
@@ -159,7 +161,7 @@ def changed(data: bytes, changes: dict[str, Any]) -> bytes:
             content = archive.read(name)
             change = changes.get(name.partition("/")[2])
             if isinstance(change, tuple):
-                old, new = change
+                old, new = cast("tuple[bytes, bytes]", change)
                 assert old in content
                 content = content.replace(old, new, 1)
             elif change is not None:
