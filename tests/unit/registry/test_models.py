@@ -142,7 +142,8 @@ class TestFinding:
         home.aliases.set_alias(home.act, name="churn", alias="champion", version=1)
         key = home.act.project_key
         for ref in ("churn@v1", "churn@champion", first.id, first.id):
-            assert home.models.get(key, ref) == first
+            found = home.models.get(key, ref)
+            assert (found.id, found.aliases) == (first.id, ["champion"])
         for ref in ("churn", "churn@latest", "churn@v2", second.id):
             assert home.models.get(key, ref) == second
         assert home.models.model(key, "churn").aliases == {"champion": 1}

@@ -1,67 +1,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import msgspec
 import pytest
 
-from fixtures.journals import ORIGIN
+from fixtures.tracked import SOURCE, Tracked, tracked_in
 from millwright.core.digest import Digest, digest_bytes
 from millwright.core.errors import Conflict, Invalid, NotFound
-from millwright.core.ids import ActorId, ProjectId, RunId, new_id
-from millwright.journal.log import Journal
+from millwright.core.ids import RunId, new_id
 from millwright.metadata.database import Database
-from millwright.metadata.tables.access import insert_project
-from millwright.records.events import Act
-from millwright.records.runs import MetricPoint, Problem, RunKind, RunLink, RunSource
-from millwright.testing.clock import FakeClock
+from millwright.records.runs import MetricPoint, Problem, RunKind, RunLink
 from millwright.tracking.environment import process_identity
-from millwright.tracking.runs import MAX_PAGE, Runs
+from millwright.tracking.runs import MAX_PAGE
 from millwright.tracking.telemetry import MAX_KEY_CHARS, MAX_VALUE_CHARS
-
-SOURCE = RunSource(
-    command=["fit.py", "--deep"],
-    python="3.11",
-    platform="test",
-    code_digest=digest_bytes(b"code"),
-    git_commit="0" * 40,
-)
-
-
-@dataclass(frozen=True)
-class Tracked:
-    """The runs of one project."""
-
-    runs: Runs
-    journal: Journal
-    clock: FakeClock
-    act: Act
-
-    @property
-    def key(self) -> int:
-        return self.act.project_key
-
-    def start(self, name: str = "fit", *, experiment: str = "Default") -> RunId:
-        return self.runs.start(self.act, name=name, source=SOURCE, experiment=experiment)
-
-    def telemetry(self, run: RunId) -> Digest:
-        """Finish a run and return the digest over what was logged to it."""
-        self.runs.finish(self.act, run)
-        digest = self.runs.get(self.key, run).telemetry_digest
-        assert digest is not None
-        return digest
-
-
-def tracked_in(database: Database, name: str = "default") -> Tracked:
-    clock = FakeClock()
-    project = ProjectId(new_id("prj"))
-    with database.write() as tx:
-        key = insert_project(tx, project_id=project, name=name, now_us=0)
-    assert key is not None
-    journal = Journal(database, None, clock, origin=ORIGIN)
-    act = Act(actor=ActorId(new_id("act")), project=project, project_key=key, reason="a test")
-    return Tracked(Runs(database, journal, clock), journal, clock, act)
 
 
 @pytest.fixture

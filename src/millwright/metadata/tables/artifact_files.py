@@ -70,27 +70,32 @@ def list_files(tx: Reader, *, project: int, folder: str) -> list[FileRow]:
 
 
 def list_folders(tx: Reader, *, project: int, folder: str) -> list[str]:
-    """Return the names of the folders in a folder; one look in the index for each of them."""
+    """Return the names of the folders in a folder; two looks in the index for each of them."""
     prefix = f"{folder}/" if folder else ""
+    below = " AND folder < :high" if folder else ""
+    high = {"high": f"{folder}{_BEHIND_SLASH}"} if folder else {}
     names: list[str] = []
-    low = prefix
+    seen: set[str] = set()
+    low, way = prefix, ">=" if folder else ">"
     while True:
         found = tx.value(
             str,
-            "SELECT folder FROM artifact_file WHERE project_id = :project "
-            "AND folder >= :low AND folder > :itself"
-            + (" AND folder < :high" if folder else "")
-            + " ORDER BY folder LIMIT 1",
+            f"SELECT folder FROM artifact_file WHERE project_id = :project AND folder {way} :low"
+            f"{below} ORDER BY folder LIMIT 1",
             project=project,
             low=low,
-            itself=folder,
-            **({"high": f"{folder}{_BEHIND_SLASH}"} if folder else {}),
+            **high,
         )
         if found is None:
             return names
         name = found[len(prefix) :].partition("/")[0]
-        names.append(name)
-        low = f"{prefix}{name}{_BEHIND_SLASH}"
+        if name in seen:
+            # Past all that lies in it; names such as `b-c` stand between `b` and `b/d`.
+            low, way = f"{prefix}{name}{_BEHIND_SLASH}", ">="
+        else:
+            seen.add(name)
+            names.append(name)
+            low, way = found, ">"
 
 
 def list_below(tx: Reader, *, project: int, folder: str) -> list[tuple[str, FileRow]]:

@@ -112,17 +112,18 @@ def find_trial(tx: Reader, *, study_pk: int, number: int) -> TrialRow | None:
     )
 
 
-def insert_trial(tx: Writer, *, run_pk: int, study_pk: int) -> int | None:
-    """Make a run the next trial of a study, whose row is locked; return its number.
-
-    None when the run is a trial already.
-    """
+def next_number(tx: Reader, *, study_pk: int) -> int:
+    """Return the number of the next trial; whoever gives it holds the study's lock."""
     highest = tx.value(
         int,
         "SELECT coalesce(max(number), -1) FROM study_trial WHERE study_pk = :study",
         study=study_pk,
     )
-    number = 0 if highest is None else highest + 1
+    return 0 if highest is None else highest + 1
+
+
+def insert_trial(tx: Writer, *, run_pk: int, study_pk: int, number: int) -> bool:
+    """Make a run a trial; False when it is one already."""
     inserted = tx.run(
         """
         INSERT INTO study_trial (run_pk, study_pk, number, state)
@@ -132,7 +133,7 @@ def insert_trial(tx: Writer, *, run_pk: int, study_pk: int) -> int | None:
         study=study_pk,
         number=number,
     )
-    return number if inserted == 1 else None
+    return inserted == 1
 
 
 def end_trial(tx: Writer, *, run_pk: int, state: str) -> bool:

@@ -4,8 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.foreign import logdir, mlflow_store, runs_of, wandb_exit, wandb_folder, wandb_run
+from fixtures.foreign import (
+    logdir,
+    mlflow_folder,
+    mlflow_store,
+    runs_of,
+    wandb_exit,
+    wandb_folder,
+    wandb_run,
+)
 from millwright.tracking.sources.found import FoundEnd, FoundRun, Source
+from millwright.tracking.sources.mlflow_files import MlflowFiles
 from millwright.tracking.sources.mlflow_sql import MlflowDatabase
 from millwright.tracking.sources.tensorboard import TensorBoard
 from millwright.tracking.sources.wandb import Wandb
@@ -18,14 +27,16 @@ def opened(kind: str, folder: Path) -> Source:
         case "wandb":
             wandb_folder(folder, [wandb_run(), wandb_exit()])
             return Wandb(folder)
+        case "files":
+            return MlflowFiles(mlflow_folder(folder / "mlruns"))
         case _:
             return MlflowDatabase(mlflow_store(folder))
 
 
-@pytest.mark.parametrize("kind", ["tensorboard", "wandb", "mlflow"])
+@pytest.mark.parametrize("kind", ["tensorboard", "wandb", "mlflow", "files"])
 def test_every_source_can_be_read_again_and_says_the_same(kind: str, tmp_path: Path) -> None:
     source = opened(kind, tmp_path)
-    assert source.kind == kind
+    assert source.kind == {"files": "mlflow"}.get(kind, kind)
     assert source.place
     first = [one for one in source.runs() if isinstance(one, FoundRun)]
     assert first == [one for one in source.runs() if isinstance(one, FoundRun)]

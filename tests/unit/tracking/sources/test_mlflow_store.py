@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from fixtures.foreign import mlflow_store
+from fixtures.foreign import mlflow_folder, mlflow_store
 from millwright.core.errors import Invalid, NotFound
 from millwright.tracking.sources.mlflow_store import open_mlflow
 
@@ -31,6 +31,16 @@ def test_a_relative_path_is_looked_for_here(
         open_mlflow("sqlite:///other.db")
 
 
+@pytest.mark.parametrize("form", ["{}", "file://{}", "file:{}"])
+def test_a_folder_is_opened_by_its_path(tmp_path: Path, form: str) -> None:
+    folder = mlflow_folder(tmp_path / "a store")
+    source = open_mlflow(form.format(folder))
+    assert source.place == f"file://{folder}"
+    source.close()
+    with pytest.raises(NotFound):
+        open_mlflow(form.format(tmp_path / "missing"))
+
+
 def test_a_server_is_opened_without_its_password_in_sight() -> None:
     source = open_mlflow("http://ada:secret@127.0.0.1:5000/prefix/")
     assert source.place == "http://127.0.0.1:5000/prefix"
@@ -38,7 +48,7 @@ def test_a_server_is_opened_without_its_password_in_sight() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["", "mlruns", "postgresql://host/db", "sqlite://", "sqlite:///", "file:///x"]
+    "address", ["", "postgresql://host/db", "sqlite://", "sqlite:///", "file://host/x", "s3://b/x"]
 )
 def test_another_address_is_refused_with_what_to_do(address: str) -> None:
     with pytest.raises(Invalid, match="no MLflow store that can be read") as refused:
