@@ -71,7 +71,7 @@ try:
         raise ValueError
 except ValueError:
     pass
-gone = client.create_run("1")
+gone = client.create_run(client.get_experiment_by_name("exp a").experiment_id)
 client.delete_run(gone.info.run_id)
 """
 
@@ -337,3 +337,71 @@ def test_an_unmodified_client_finds_what_was_imported_by_its_own_ids(
     assert said["history"] == [list(point) for point in points]
     assert (said["children"], said["artifact"], said["predicted"]) == (5, "hello", [1, 0])
     assert (str(said["shadow"]), said["checked"]) == ("2", "yes")
+
+
+DUMP = """
+import json, sys
+import mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+client = mlflow.MlflowClient()
+found = {}
+for run in mlflow.search_runs(search_all_experiments=True, output_format="list"):
+    history = [
+        (key, one.step, repr(one.value), one.timestamp)
+        for key in run.data.metrics
+        for one in client.get_metric_history(run.info.run_id, key)
+    ]
+    found[run.info.run_id] = {
+        "name": run.info.run_name,
+        "start": run.info.start_time,
+        "end": run.info.end_time,
+        "status": run.info.status,
+        "params": run.data.params,
+        "tags": {key: run.data.tags[key] for key in run.data.tags},
+        "history": sorted(history),
+    }
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("name", ["mlflow3", "mlflow2-store"])
+def test_a_store_in_files_is_imported_as_its_client_reads_it(
+    name: str, door: Door, tmp_path: Path
+) -> None:
+    python = python_of(name, "mlflow")
+    folder = tmp_path / "mlruns"
+    own = {"HOME": str(tmp_path), "MLFLOW_ALLOW_FILE_STORE": "true"}
+    own |= {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
+    address = f"file://{folder}"
+    run_tool(python, FILL, address, "", cwd=tmp_path, environment=own)
+    said = json.loads(run_tool(python, DUMP, address, cwd=tmp_path, environment=own))
+    report = taken(door, address)
+    assert report.ok
+    assert [one.why for one in report.problems] == ["deleted runs were left out: 1"]
+    assert report.found == report.kept
+    runs = {to_hex(run.id): run for run in all_runs(door).values()}
+    assert set(runs) == set(said)
+    states = {"FINISHED": "finished", "FAILED": "failed"}
+    for uuid, run in runs.items():
+        expected = said[uuid]
+        assert (run.name, run.status) == (expected["name"], states[expected["status"]])
+        assert (run.start_us, run.end_us) == (1000 * expected["start"], 1000 * expected["end"])
+        assert run.params == expected["params"]
+        assert expected["tags"].items() <= run.tags.items()
+        held = {
+            (
+                point.key,
+                point.step,
+                repr(math.nan if point.value is None else float(point.value)),
+                point.time_us // 1000,
+            )
+            for point in points(door, run)
+        }
+        # Version 3 writes some points of a run twice; here a point is one.
+        assert held == {(key, step, value, at) for key, step, value, at in expected["history"]}
+    kept = artifacts(door, all_runs(door)["parent / 1"], tmp_path)
+    assert kept["notes/a b.txt"] == b"hello"
+    history = door.models.history(name="iris")
+    assert history.model.aliases == {"champion": 1, "shadow": 2}
+    assert all("sklearn" in one.flavors for one in history.versions)
+    assert taken(door, address).unchanged == len(runs)

@@ -93,11 +93,13 @@ def wandb(
 def mlflow(
     address: Annotated[
         str,
-        typer.Option("--from", metavar="URI", help="sqlite:///PATH or http://HOST:PORT"),
+        typer.Option("--from", metavar="URI", help="sqlite:///PATH, mlruns/ or http://HOST:PORT"),
     ],
     artifacts: Annotated[
         list[Path] | None,
-        typer.Option("--artifacts", metavar="DIR", help="Where artifacts of a database lie, too."),
+        typer.Option(
+            "--artifacts", metavar="DIR", help="Where artifacts lie beside those of the store."
+        ),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:

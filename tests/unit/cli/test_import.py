@@ -79,7 +79,8 @@ def test_a_dry_run_says_what_there_is_and_changes_nothing(mill: Mill) -> None:
         (["wandb", "missing"], 3, "there is no folder missing"),
         (["wandb", "."], 2, "holds no offline runs of W&B"),
         (["mlflow", "--from", "sqlite:///missing.db"], 3, "there is no MLflow database"),
-        (["mlflow", "--from", "mlruns"], 2, "is no MLflow store that can be read"),
+        (["mlflow", "--from", "postgresql://h/d"], 2, "is no MLflow store that can be read"),
+        (["mlflow", "--from", "mlruns"], 3, "there is no MLflow store at mlruns"),
         (["mlflow"], 2, "--from"),
     ],
 )

@@ -1,4 +1,4 @@
-"""An MLflow store by its address: a SQLite database or a running server."""
+"""An MLflow store by its address: a SQLite database, a folder of files, or a running server."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def open_mlflow(
     """Open a store for reading.
 
     `address` is what MLflow is given as its tracking URI: `sqlite:///mlflow.db`, with a fourth
-    slash where the path is absolute, or `http://host:port`. `artifacts` are folders in which
-    artifacts of a database lie. Raises Invalid for another address, NotFound when there is no
-    such file.
+    slash where the path is absolute, `file:///path` or the path of a folder, or
+    `http://host:port`. `artifacts` are folders in which artifacts lie beside those of the store.
+    Raises Invalid for another address, NotFound when there is nothing.
     """
     parts = urlsplit(address)
     if parts.scheme in {"http", "https"}:
@@ -35,9 +35,13 @@ def open_mlflow(
         from millwright.tracking.sources.mlflow_sql import MlflowDatabase
 
         return MlflowDatabase(Path(unquote(parts.path[1:])), artifacts=artifacts)
+    if parts.scheme in {"", "file"} and parts.path and not parts.netloc:
+        from millwright.tracking.sources.mlflow_files import MlflowFiles
+
+        folder = Path(unquote(parts.path) if parts.scheme else address)
+        return MlflowFiles(folder, artifacts=artifacts)
     raise Invalid(
         f"{address!r} is no MLflow store that can be read",
-        why="what can be read is sqlite:///PATH and http://HOST:PORT",
-        fix="for a folder of files (mlruns/) or another database start `mlflow server` on it "
-        "and import from its address",
+        why="what can be read is sqlite:///PATH, a folder such as mlruns, and http://HOST:PORT",
+        fix="for another database start `mlflow server` on it and import from its address",
     )
