@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from millwright.cli import text
+from millwright.cli import study, text
 from millwright.cli.export_tensorboard import export_tensorboard
 from millwright.cli.session import session
 from millwright.cli.verbs import DryRun, Reason, noun, parse_tags
@@ -14,6 +14,7 @@ from millwright.records.runs import Experiment
 
 app = noun("Named sets of runs.")
 app.command("export-tensorboard")(export_tensorboard)
+app.add_typer(study.app, name="study")
 
 Ref = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="A name, or a number written '#3'.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name it shall have.")]

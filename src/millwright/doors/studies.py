@@ -61,7 +61,7 @@ class Studies(Protocol):
         """Begin the next trial: a new child run, or (`run`) a child that runs already."""
         ...
 
-    @operation("POST", "/studies/{ref}/trials/{number}/end", needs=Permission.RUN_WRITE)
+    @operation("POST", "/studies/{ref}/trials/end", needs=Permission.RUN_WRITE)
     def end_trial(
         self,
         *,

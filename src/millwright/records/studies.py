@@ -62,6 +62,15 @@ class Trial(Struct, frozen=True, kw_only=True):
     end_us: int | None
 
 
+class TrialCounts(Struct, frozen=True, kw_only=True):
+    """How many trials there are in each state."""
+
+    running: int = 0
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+
+
 class Study(Struct, frozen=True, kw_only=True):
     """A search for the parameters with the best value of one metric."""
 
@@ -76,7 +85,6 @@ class Study(Struct, frozen=True, kw_only=True):
     actor: ActorId
     start_us: int
     end_us: int | None
-    trials: dict[TrialState, int]
-    """How many there are in each state."""
+    trials: TrialCounts
     best: Trial | None
     """The complete trial with the best value, the earliest of equals."""

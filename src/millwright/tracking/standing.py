@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from millwright.records.runs import Infinite, Run
-from millwright.records.studies import Direction, SearchSpace, Study, Trial, TrialState
+from millwright.records.studies import Direction, SearchSpace, Study, Trial, TrialCounts, TrialState
 
 
 def trials_of(found: Iterable[tuple[int, str, Run]], *, metric: str, direction: str) -> list[Trial]:
@@ -77,9 +78,7 @@ def study_of(
     space: SearchSpace,
 ) -> Study:
     """Return the record of a study from its run and its trials."""
-    counts: dict[TrialState, int] = {}
-    for one in trials:
-        counts[one.state] = counts.get(one.state, 0) + 1
+    counts = Counter(one.state for one in trials)
     return Study(
         run=run.id,
         name=name,
@@ -91,6 +90,6 @@ def study_of(
         actor=run.actor,
         start_us=run.start_us,
         end_us=run.end_us,
-        trials=counts,
+        trials=TrialCounts(**counts),
         best=best_of(trials, direction=direction),
     )

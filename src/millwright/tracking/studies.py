@@ -120,19 +120,19 @@ class Studies:
         with self._database.write() as tx:
             row = self._row(tx, act.project_key, study)
             check_trial(_SPACE.decode(row.space_json), params)
-            parent = RunId(run_tables.list_by_key(tx, pks=[row.run_pk])[0].id)
+            (whole,) = run_tables.list_by_key(tx, pks=[row.run_pk])
+            parent = RunId(whole.id)
             # Locked, so that two trials are not given one number.
             lock_running(tx, act.project_key, parent)
-            if tx.dialect.name != "sqlite":
-                run_tables.lock_run(tx, row.run_pk)
+            number = tables.next_number(tx, study_pk=row.run_pk)
             if run is None:
                 run = self._runs.start_in(
                     tx,
                     act,
-                    name=name or f"{row.name} {len(self._numbers(tx, row))}",
-                    source=source or run_tables.list_by_key(tx, pks=[row.run_pk])[0].source(),
+                    name=name or f"{row.name} {number}",
+                    source=source or whole.source(),
                     kind="script",
-                    experiment=run_tables.list_by_key(tx, pks=[row.run_pk])[0].experiment,
+                    experiment=whole.experiment,
                     parent=parent,
                     pipeline=None,
                 )
@@ -140,8 +140,7 @@ class Studies:
                 self._check_child(tx, act, run, parent)
             handle = find_handle(tx, act.project_key, run)
             store(tx, self._keys, run, handle, points=[], params=params, tags={})
-            number = tables.insert_trial(tx, run_pk=handle.pk, study_pk=row.run_pk)
-            if number is None:
+            if not tables.insert_trial(tx, run_pk=handle.pk, study_pk=row.run_pk, number=number):
                 raise Conflict(f"run {run} is a trial already")
         return self.trial(act.project_key, study, number)
 
@@ -209,7 +208,7 @@ class Studies:
             known = [one.name for one in tables.list_studies(tx, project=project_key)]
             raise NotFound(
                 f"no study called {study!r}",
-                fix=did_you_mean(study, known) or "`mill experiment studies` shows them",
+                fix=did_you_mean(study, known) or "`mill experiment study list` shows them",
             )
         return row
 
@@ -240,9 +239,6 @@ class Studies:
         runs = complete(tx, rows, fields=fields, with_points=True)
         return {row.pk: run for row, run in zip(rows, runs, strict=True)}
 
-    def _numbers(self, tx: Reader, row: StudyRow) -> list[int]:
-        return [one.number for one in tables.list_trials(tx, study_pks=[row.run_pk])]
-
     def _check_child(self, tx: Writer, act: Act, run: RunId, parent: RunId) -> None:
         found = find_run(tx, act.project_key, run)
         lock_running(tx, act.project_key, run)
@@ -260,11 +256,8 @@ class Studies:
         row: StudyRow,
         value: float,
     ) -> None:
-        step = 0
-        for point in self._runs_of(tx, [handle.pk], fields=frozenset({f"metrics.{row.metric}"}))[
-            handle.pk
-        ].points:
-            step = point.step + 1
+        known = self._runs_of(tx, [handle.pk], fields=frozenset({f"metrics.{row.metric}"}))
+        step = max((point.step + 1 for point in known[handle.pk].points), default=0)
         points = stored_points(
             [MetricPoint(key=row.metric, value=value, step=step)], now_us=self._clock.now_us()
         )
