@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from millwright.core.ids import LoggedModelId, RunId, to_hex
 from millwright.doors.door import Door
 from millwright.records.runs import ArtifactFile, LoggedModel, LoggedModelMetric, ModelUse
-from millwright.sdk.imported_run import RunTaker, spelled
+from millwright.sdk.imported_run import FILES_AT_ONCE, RunTaker, spelled
 from millwright.sdk.imported_start import ID, SOURCE
 from millwright.tracking.sources.found import FoundLoggedModel, FoundMeasure, Source, Unread
 
@@ -93,9 +93,14 @@ class LoggedModelTaker:
                         size_bytes=path.stat().st_size,
                     )
                 )
-        if stored:
-            self._door.files.put(files=stored)
+        put_files(self._door, stored)
         return is_whole
+
+
+def put_files(door: Door, files: Sequence[ArtifactFile]) -> None:
+    """Give stored bytes their paths, so many at a time as the door takes."""
+    for at in range(0, len(files), FILES_AT_ONCE):
+        door.files.put(files=list(files[at : at + FILES_AT_ONCE]))
 
 
 def folder_of(model: LoggedModel) -> str:

@@ -31,7 +31,7 @@ from millwright.core.refs import MAX_NAME_CHARS, check_model_name
 from millwright.doors.door import Door
 from millwright.records.models import ModelVersion, Stage
 from millwright.records.runs import ArtifactFile
-from millwright.sdk.imported_logged import LoggedModelTaker, folder_of
+from millwright.sdk.imported_logged import LoggedModelTaker, folder_of, put_files
 from millwright.sdk.imported_start import ID, PLACE, SOURCE
 from millwright.tracking.sources.found import (
     Files,
@@ -213,7 +213,7 @@ class ModelTaker:
             for path in sorted(package.rglob("*"))
             if path.is_file()
         ]
-        self._door.files.put(files=stored)
+        put_files(self._door, stored)
         return _Place(f"mlflow-artifacts:/{folder}", folder)
 
     def _fill(self, name: str, last: int | None, number: int) -> None:

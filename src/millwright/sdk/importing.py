@@ -283,7 +283,10 @@ class _Import:
             # What is here is somebody's doing, as a run that was deleted: it stays so.
             self.note(Unread(where=where, why=explained(error)))
         except (*_BAD, OSError) as error:
-            self._differences.append(f"{where} could not be taken: {explained(error)}")
+            failed = f"{where} could not be taken: {explained(error)}"
+            # A run that is followed may fail at each look.
+            if failed not in self._differences:
+                self._differences.append(failed)
 
     def _tell(self, where: str, more: Mapping[str, int] | None = None) -> None:
         if self._progress is not None:
