@@ -81,13 +81,20 @@ class Search:
     kinds: Sequence[RunKind] = KINDS[:2]
     deleted: bool = False
     pipeline: str | None = None
+    is_saved: bool = False
+    """Whether it is a saved view, which goes by its own order from page to page."""
 
     @property
     def is_by_time(self) -> bool:
         """Whether only one experiment, pipeline or kind chooses, and only time orders."""
         names = [one for one in self.experiments if not one.startswith("#")]
         plain = len(self.experiments) < 2 and len(names) == len(self.experiments)
-        return plain and not (self.filter or self.order or self.deleted)
+        return plain and not (self.filter or self.order or self.deleted or self.is_saved)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing was asked for but what is asked for anyway."""
+        return self == Search()
 
     @property
     def text(self) -> str:
@@ -137,7 +144,7 @@ def find(
     """Return a page of runs; raises NotFound for an unknown experiment, and where a filter errs."""
     for name in search.experiments:
         door.experiments.show(ref=name)
-    with located(search.filter, search.order, _vocabulary):
+    with located(search.filter, search.order, vocabulary):
         found = door.runs.search(
             filter=search.text,
             order=list(search.order),
@@ -168,7 +175,7 @@ def count(door: Door, search: Search) -> int:
     """Return how many runs a search finds."""
     for name in search.experiments:
         door.experiments.show(ref=name)
-    with located(search.filter, search.order, _vocabulary):
+    with located(search.filter, search.order, vocabulary):
         return door.runs.count(
             filter=search.text,
             experiments=list(search.experiments),
@@ -250,7 +257,8 @@ def took(run: Run) -> str:
     return text.duration(None if run.end_us is None else run.end_us - run.start_us)
 
 
-def _vocabulary() -> Vocabulary:
+def vocabulary() -> Vocabulary:
+    """Return what runs can be found by."""
     from millwright.tracking.vocabulary import RUNS
 
     return RUNS

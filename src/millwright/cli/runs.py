@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from millwright.cli import run_changes, run_search, text
+from millwright.cli import run_changes, run_search, run_views, text
 from millwright.cli.lineage import run_lineage
+from millwright.cli.located import located
 from millwright.cli.run_compare import compare
 from millwright.cli.run_search import Ref, RunList, named, took
 from millwright.cli.session import session
@@ -24,6 +25,7 @@ for _verb in run_changes.VERBS:
     app.command()(_verb)
 app.command("lineage")(run_lineage)
 app.command()(compare)
+app.add_typer(run_views.app, name="views")
 
 
 @app.command("list")
@@ -41,6 +43,12 @@ def list_all(
     token: Annotated[
         str | None, typer.Option("--token", metavar="TOKEN", help="Read on from there.")
     ] = None,
+    view: Annotated[
+        str | None, typer.Option("--view", metavar="NAME", help="What a saved view asks for.")
+    ] = None,
+    save_view: Annotated[
+        str | None, typer.Option("--save-view", metavar="NAME", help="Save this search, too.")
+    ] = None,
     count: Annotated[bool, typer.Option("--count", help="Say only how many there are.")] = False,
     limit: Limit = 20,
 ) -> None:
@@ -55,17 +63,27 @@ def list_all(
         deleted=deleted,
     )
     chosen = run_search.check_columns(columns or ())
-    by_time = search.is_by_time
-    if before is not None and not by_time:
+    if view is not None and not search.is_plain:
+        raise Invalid("--view says which runs are meant, and takes no filter beside it")
+    if before is not None and not (search.is_by_time and view is None):
         raise Invalid(
             "--before goes by nothing but time", fix="read on in what a filter finds by --token"
         )
     with here.door() as door:
+        if view is not None:
+            saved = door.views.show(name=view)
+            search = run_views.search_of_view(saved)
+            chosen = chosen or saved.spec.columns
+        if save_view is not None:
+            spec = run_views.spec_of(search, chosen)
+            with located(search.filter, search.order, run_search.vocabulary):
+                door.views.put(name=save_view, spec=spec)
+            here.tell(f"Saved; see it again: mill runs list --view '{save_view}'")
         if count:
             number = run_search.count(door, search)
             here.answer(number, lambda: [str(number)])
             return
-        if before is not None or (by_time and token is None):
+        if before is not None or (search.is_by_time and token is None):
             page = run_search.newest_runs(
                 door,
                 search.kinds,

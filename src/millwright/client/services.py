@@ -28,6 +28,7 @@ from millwright.doors.monitors import Alerts, Monitors, Rules
 from millwright.doors.operation import BoundOperation, operations_of
 from millwright.doors.runs import Runs
 from millwright.doors.studies import Studies
+from millwright.doors.views import Views
 from millwright.doors.webhooks import Webhooks
 
 PREFIX = "/api/v1"
@@ -72,6 +73,7 @@ class Client:
         self.runs: Runs = self._noun("runs", Runs)
         self.serving: Serving = self._noun("serving", Serving)
         self.studies: Studies = self._noun("studies", Studies)
+        self.views: Views = self._noun("views", Views)
         self.webhooks: Webhooks = self._noun("webhooks", Webhooks)
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from millwright.doors.monitors import Alerts, Monitors, Rules
 from millwright.doors.operation import BoundOperation, operations_of
 from millwright.doors.runs import Runs
 from millwright.doors.studies import Studies
+from millwright.doors.views import Views
 from millwright.doors.webhooks import Webhooks
 
 NOUNS: dict[str, type] = {
@@ -40,6 +41,7 @@ NOUNS: dict[str, type] = {
     "runs": Runs,
     "serving": Serving,
     "studies": Studies,
+    "views": Views,
     "webhooks": Webhooks,
 }
 """Noun -> the Protocol that declares its operations; `artifacts` stands apart, since it streams."""
@@ -141,6 +143,11 @@ class Door(Protocol):
     @property
     def studies(self) -> Studies:
         """Searches for good hyperparameters."""
+        ...
+
+    @property
+    def views(self) -> Views:
+        """Searches for runs under names."""
         ...
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from millwright.doors.access import Access
@@ -18,6 +19,7 @@ from millwright.doors.models import Gates, Models
 from millwright.doors.monitors import Alerts, Monitors, Rules
 from millwright.doors.runs import Runs
 from millwright.doors.studies import Studies
+from millwright.doors.views import Views
 from millwright.doors.webhooks import Webhooks
 from millwright.workspace import (
     access,
@@ -44,32 +46,118 @@ class Nouns:
     def __init__(self, home: Home, session: Session) -> None:
         self.home = home
         self.session = session
-        self.artifacts: Artifacts = artifacts.Artifacts(home, session)
-        self.access = self._guard(Access, "access", access.Access(home, session))
-        self.alerts = self._guard(Alerts, "alerts", operation.Alerts(home, session))
-        self.audit = self._guard(Audit, "audit", services.Audit(home, session))
-        self.data = self._guard(Data, "data", services.Data(home, session))
-        self.decisions = self._guard(Decisions, "decisions", operation.Decisions(home, session))
-        self.deployments = self._guard(
-            Deployments, "deployments", operation.Deployments(home, session)
+        # Each noun is made when it is first asked for: a server makes a door for every request.
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """Stored bytes."""
+        return artifacts.Artifacts(self.home, self.session)
+
+    @cached_property
+    def access(self) -> Access:
+        """People, service accounts, projects and tokens."""
+        return self._guard(Access, "access", access.Access(self.home, self.session))
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """What monitors found."""
+        return self._guard(Alerts, "alerts", operation.Alerts(self.home, self.session))
+
+    @cached_property
+    def audit(self) -> Audit:
+        """The journal."""
+        return self._guard(Audit, "audit", services.Audit(self.home, self.session))
+
+    @cached_property
+    def data(self) -> Data:
+        """Datasets."""
+        return self._guard(Data, "data", services.Data(self.home, self.session))
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """Single decisions."""
+        return self._guard(Decisions, "decisions", operation.Decisions(self.home, self.session))
+
+    @cached_property
+    def deployments(self) -> Deployments:
+        """Deployments and rollouts."""
+        return self._guard(
+            Deployments, "deployments", operation.Deployments(self.home, self.session)
         )
-        self.experiments = self._guard(
-            Experiments, "experiments", tracking.Experiments(home, session)
+
+    @cached_property
+    def experiments(self) -> Experiments:
+        """Named sets of runs."""
+        return self._guard(
+            Experiments, "experiments", tracking.Experiments(self.home, self.session)
         )
-        self.files = self._guard(Files, "files", tracked.Files(home, session))
-        self.gates = self._guard(Gates, "gates", services.Gates(home, session))
-        self.jobs = self._guard(Jobs, "jobs", services.Jobs(home, session))
-        self.labels = self._guard(Labels, "labels", operation.Labels(home, session))
-        self.logged_models = self._guard(
-            LoggedModels, "logged_models", tracked.LoggedModels(home, session)
+
+    @cached_property
+    def files(self) -> Files:
+        """Artifacts by path."""
+        return self._guard(Files, "files", tracked.Files(self.home, self.session))
+
+    @cached_property
+    def gates(self) -> Gates:
+        """Verdicts."""
+        return self._guard(Gates, "gates", services.Gates(self.home, self.session))
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Durable work, and the state of the whole."""
+        return self._guard(Jobs, "jobs", services.Jobs(self.home, self.session))
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Ground truth."""
+        return self._guard(Labels, "labels", operation.Labels(self.home, self.session))
+
+    @cached_property
+    def logged_models(self) -> LoggedModels:
+        """What runs made."""
+        return self._guard(
+            LoggedModels, "logged_models", tracked.LoggedModels(self.home, self.session)
         )
-        self.models = self._guard(Models, "models", registry.Models(home, session))
-        self.monitors = self._guard(Monitors, "monitors", operation.Monitors(home, session))
-        self.rules = self._guard(Rules, "rules", operation.Rules(home, session))
-        self.runs = self._guard(Runs, "runs", tracking.Runs(home, session))
-        self.serving = self._guard(Serving, "serving", operation.Serving(home, session))
-        self.studies = self._guard(Studies, "studies", tracked.Studies(home, session))
-        self.webhooks = self._guard(Webhooks, "webhooks", webhooks.Webhooks(home, session))
+
+    @cached_property
+    def models(self) -> Models:
+        """The registry."""
+        return self._guard(Models, "models", registry.Models(self.home, self.session))
+
+    @cached_property
+    def monitors(self) -> Monitors:
+        """Watchers of deployments."""
+        return self._guard(Monitors, "monitors", operation.Monitors(self.home, self.session))
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What happens by itself."""
+        return self._guard(Rules, "rules", operation.Rules(self.home, self.session))
+
+    @cached_property
+    def runs(self) -> Runs:
+        """What was executed."""
+        return self._guard(Runs, "runs", tracking.Runs(self.home, self.session))
+
+    @cached_property
+    def serving(self) -> Serving:
+        """What serving processes ask and tell."""
+        return self._guard(Serving, "serving", operation.Serving(self.home, self.session))
+
+    @cached_property
+    def studies(self) -> Studies:
+        """Searches for good hyperparameters."""
+        return self._guard(Studies, "studies", tracked.Studies(self.home, self.session))
+
+    @cached_property
+    def views(self) -> Views:
+        """Searches that somebody kept."""
+        return self._guard(Views, "views", tracked.Views(self.home, self.session))
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """Who is told of changes."""
+        return self._guard(Webhooks, "webhooks", webhooks.Webhooks(self.home, self.session))
 
     def _guard(self, door: type[T], noun: str, service: T) -> T:
         return guard(

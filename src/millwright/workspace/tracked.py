@@ -1,4 +1,4 @@
-"""The embedded door's services of what stands around runs: artifacts, logged models, studies."""
+"""The embedded door's services of what stands around runs: files, models, studies, views."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from millwright.records.runs import (
     RunSource,
 )
 from millwright.records.studies import Direction, SearchSpace, Study, Trial, TrialEnd
+from millwright.records.views import View, ViewSpec
 from millwright.tracking.logged_models import DatasetName
 from millwright.workspace.services import Service
 
@@ -162,3 +163,19 @@ class Studies(Service):
         return self.home.studies.end_trial(
             self.session.act(reason), ref, number, state=state, value=value, error=error
         )
+
+
+class Views(Service):
+    """Fills `doors.views.Views`."""
+
+    def put(self, *, name: str, spec: ViewSpec, reason: str = "") -> View:
+        return self.home.views.put(self.session.act(reason), name, spec)
+
+    def list_all(self) -> list[View]:
+        return self.home.views.list_all(self.session.key)
+
+    def show(self, *, name: str) -> View:
+        return self.home.views.get(self.session.key, name)
+
+    def delete(self, *, name: str, reason: str = "") -> None:
+        self.home.views.delete(self.session.act(reason), name)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from millwright.tracking.runs import Runs
     from millwright.tracking.search import Searches
     from millwright.tracking.studies import Studies
+    from millwright.tracking.views import Views
 
 ARTIFACTS_FOLDER = "artifacts"
 LOCAL_BACKEND = "local"
@@ -127,6 +128,13 @@ class TrackingRooms:
             runs=self.runs,
             keys=self.keys_of_telemetry,
         )
+
+    @cached_property
+    def views(self) -> Views:
+        """Searches for runs under names."""
+        from millwright.tracking.views import Views
+
+        return Views(self.database, self.journal, self.clock)
 
     @cached_property
     def files(self) -> Files:
