@@ -7,10 +7,11 @@ the method as an operation and the principal may do what it needs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from millwright.access.permissions import Principal, require
-from millwright.doors.operation import operations_of
+from millwright.doors.operation import BoundOperation, operations_of
 
 T = TypeVar("T")
 
@@ -36,10 +37,10 @@ class Guarded:
         self._project = project
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        declared = (one for one in operations_of(self._noun, self._door) if one.name == name)
-        operation = next(declared, None)
-        if operation is None:
+        found = _named(self._noun, self._door).get(name)
+        if found is None:
             raise AttributeError(name)
+        operation, arguments = found
 
         def call(**arguments: Any) -> Any:
             require(
@@ -51,8 +52,17 @@ class Guarded:
             return getattr(self._service, name)(**arguments)
 
         # Whoever carries calls from elsewhere reads arguments by these.
-        call.__annotations__ = {one.name: one.type for one in operation.arguments}
+        call.__annotations__ = arguments
         return call
+
+
+@cache
+def _named(noun: str, door: type) -> dict[str, tuple[BoundOperation, dict[str, Any]]]:
+    """Return each operation of a door with the types of its arguments, by its name."""
+    return {
+        one.name: (one, {argument.name: argument.type for argument in one.arguments})
+        for one in operations_of(noun, door)
+    }
 
 
 def guard(

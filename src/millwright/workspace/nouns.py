@@ -56,27 +56,27 @@ class Nouns:
     @cached_property
     def access(self) -> Access:
         """People, service accounts, projects and tokens."""
-        return self._guard(Access, "access", access.Access(self.home, self.session))
+        return self._guard(Access, "access", access.Access(*self._who))
 
     @cached_property
     def alerts(self) -> Alerts:
         """What monitors found."""
-        return self._guard(Alerts, "alerts", operation.Alerts(self.home, self.session))
+        return self._guard(Alerts, "alerts", operation.Alerts(*self._who))
 
     @cached_property
     def audit(self) -> Audit:
         """The journal."""
-        return self._guard(Audit, "audit", services.Audit(self.home, self.session))
+        return self._guard(Audit, "audit", services.Audit(*self._who))
 
     @cached_property
     def data(self) -> Data:
         """Datasets."""
-        return self._guard(Data, "data", services.Data(self.home, self.session))
+        return self._guard(Data, "data", services.Data(*self._who))
 
     @cached_property
     def decisions(self) -> Decisions:
         """Single decisions."""
-        return self._guard(Decisions, "decisions", operation.Decisions(self.home, self.session))
+        return self._guard(Decisions, "decisions", operation.Decisions(*self._who))
 
     @cached_property
     def deployments(self) -> Deployments:
@@ -95,22 +95,22 @@ class Nouns:
     @cached_property
     def files(self) -> Files:
         """Artifacts by path."""
-        return self._guard(Files, "files", tracked.Files(self.home, self.session))
+        return self._guard(Files, "files", tracked.Files(*self._who))
 
     @cached_property
     def gates(self) -> Gates:
         """Verdicts."""
-        return self._guard(Gates, "gates", services.Gates(self.home, self.session))
+        return self._guard(Gates, "gates", services.Gates(*self._who))
 
     @cached_property
     def jobs(self) -> Jobs:
         """Durable work, and the state of the whole."""
-        return self._guard(Jobs, "jobs", services.Jobs(self.home, self.session))
+        return self._guard(Jobs, "jobs", services.Jobs(*self._who))
 
     @cached_property
     def labels(self) -> Labels:
         """Ground truth."""
-        return self._guard(Labels, "labels", operation.Labels(self.home, self.session))
+        return self._guard(Labels, "labels", operation.Labels(*self._who))
 
     @cached_property
     def logged_models(self) -> LoggedModels:
@@ -122,42 +122,46 @@ class Nouns:
     @cached_property
     def models(self) -> Models:
         """The registry."""
-        return self._guard(Models, "models", registry.Models(self.home, self.session))
+        return self._guard(Models, "models", registry.Models(*self._who))
 
     @cached_property
     def monitors(self) -> Monitors:
         """Watchers of deployments."""
-        return self._guard(Monitors, "monitors", operation.Monitors(self.home, self.session))
+        return self._guard(Monitors, "monitors", operation.Monitors(*self._who))
 
     @cached_property
     def rules(self) -> Rules:
         """What happens by itself."""
-        return self._guard(Rules, "rules", operation.Rules(self.home, self.session))
+        return self._guard(Rules, "rules", operation.Rules(*self._who))
 
     @cached_property
     def runs(self) -> Runs:
         """What was executed."""
-        return self._guard(Runs, "runs", tracking.Runs(self.home, self.session))
+        return self._guard(Runs, "runs", tracking.Runs(*self._who))
 
     @cached_property
     def serving(self) -> Serving:
         """What serving processes ask and tell."""
-        return self._guard(Serving, "serving", operation.Serving(self.home, self.session))
+        return self._guard(Serving, "serving", operation.Serving(*self._who))
 
     @cached_property
     def studies(self) -> Studies:
         """Searches for good hyperparameters."""
-        return self._guard(Studies, "studies", tracked.Studies(self.home, self.session))
+        return self._guard(Studies, "studies", tracked.Studies(*self._who))
 
     @cached_property
     def views(self) -> Views:
         """Searches that somebody kept."""
-        return self._guard(Views, "views", tracked.Views(self.home, self.session))
+        return self._guard(Views, "views", tracked.Views(*self._who))
 
     @cached_property
     def webhooks(self) -> Webhooks:
         """Who is told of changes."""
-        return self._guard(Webhooks, "webhooks", webhooks.Webhooks(self.home, self.session))
+        return self._guard(Webhooks, "webhooks", webhooks.Webhooks(*self._who))
+
+    @property
+    def _who(self) -> tuple[Home, Session]:
+        return self.home, self.session
 
     def _guard(self, door: type[T], noun: str, service: T) -> T:
         return guard(

@@ -60,7 +60,7 @@ class Runs(Service):
             user=user,
             tags=tags,
         )
-        return self.home.runs.get(self.session.key, run)
+        return self.home.runs.get(self.session.key, run, with_points=True)
 
     def log_batch(
         self,
@@ -129,11 +129,11 @@ class Runs(Service):
             log_digest=log_digest,
             end_us=end_us,
         )
-        return self.home.runs.get(self.session.key, run)
+        return self.home.runs.get(self.session.key, run, with_points=True)
 
     def resume(self, *, run: RunId) -> Run:
         self.home.runs.resume(self.session.act(), run)
-        return self.home.runs.get(self.session.key, run)
+        return self.home.runs.get(self.session.key, run, with_points=True)
 
     def schedule(self, *, run: RunId) -> None:
         self.home.runs.schedule(self.session.act(), run)

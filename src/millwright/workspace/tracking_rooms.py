@@ -141,11 +141,11 @@ class TrackingRooms:
         """Artifacts by path."""
         from millwright.tracking.files import Files
 
-        return Files(self.database, self.artifacts, self.clock)
+        return Files(self.database, self.artifacts, self.journal, self.clock)
 
     @cached_property
     def logged_models(self) -> LoggedModels:
         """What runs made, before and beside the registry."""
         from millwright.tracking.logged_models import LoggedModels
 
-        return LoggedModels(self.database, self.clock)
+        return LoggedModels(self.database, self.journal, self.clock)
