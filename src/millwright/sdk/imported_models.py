@@ -112,7 +112,7 @@ class ModelTaker:
         return kept
 
     def _begin(self, name: str, found: FoundModel) -> bool:
-        """Make the model, or bring what is said about it up to date; tell whether it is new."""
+        """Make the model, or say about it what nobody has said yet; tell whether it is new."""
         try:
             there = self._door.models.find(name=name).model
         except NotFound:
@@ -129,7 +129,7 @@ class ModelTaker:
             self._door.models.describe(
                 name=name, description=found.description, reason=self._reason
             )
-        tags = {key: value for key, value in found.tags.items() if there.tags.get(key) != value}
+        tags = {key: value for key, value in found.tags.items() if key not in there.tags}
         if tags:
             self._door.models.set_tags(name=name, tags=tags, reason=self._reason)
         return False
@@ -256,9 +256,18 @@ class ModelTaker:
             self._note(Unread(where=where, why=explained(error)))
 
     def _promote(self, name: str, number: int, alias: str) -> None:
-        held = self._door.models.find(name=name).model.aliases
-        if held.get(alias) != number:
-            self._door.models.promote(ref=f"{name}@v{number}", alias=alias, reason=self._reason)
+        """Point an alias at a version; raises Conflict when somebody here has moved it."""
+        history = self._door.models.history(name=name)
+        held = history.model.aliases.get(alias)
+        if held == number:
+            return
+        moves = [one for one in history.aliases if one.alias == alias]
+        if held is not None and moves[-1].reason != self._reason:
+            raise Conflict(
+                f"here it points at v{held}, and stays there",
+                why=f"it was moved here since: {moves[-1].reason}" if moves[-1].reason else "",
+            )
+        self._door.models.promote(ref=f"{name}@v{number}", alias=alias, reason=self._reason)
 
 
 def model_name(text: str) -> str:

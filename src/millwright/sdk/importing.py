@@ -164,8 +164,8 @@ class _Import:
             self._problems[key] = ImportProblem(where=unread.where, why=unread.why)
 
     def experiments(self) -> None:
-        """Make the experiments that are not there, and give all of them their tags."""
-        there = {one.name for one in self._door.experiments.list_all()}
+        """Make the experiments that are not there, and give all of them the tags they lack."""
+        there = {one.name: one.tags for one in self._door.experiments.list_all()}
         for found in self._source.experiments():
             self._found["experiments"] += 1
             name = title(found.name, "imported")
@@ -174,8 +174,10 @@ class _Import:
                     self._door.experiments.create(
                         name=name, tags=found.tags, reason=f"imported from {self._source.place}"
                     )
-                elif found.tags:
-                    self._door.experiments.set_tags(ref=name, tags=found.tags)
+                elif lacking := {
+                    key: value for key, value in found.tags.items() if key not in there[name]
+                }:
+                    self._door.experiments.set_tags(ref=name, tags=lacking)
                 self._kept["experiments"] += 1
 
     def runs(self) -> Iterator[FoundRun]:

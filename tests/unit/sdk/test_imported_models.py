@@ -132,6 +132,39 @@ def test_another_number_is_said_where_the_models_name_was_taken(door: Door, path
     assert door.models.find(name="churn").model.aliases == {"champion": 2}
 
 
+def test_an_alias_follows_the_store_until_somebody_here_moves_it(door: Door, path: Path) -> None:
+    change(
+        path,
+        "INSERT INTO model_versions SELECT name, 2, creation_time, '', 'None', source, run_id, "
+        "storage_location FROM model_versions",
+    )
+    taken(door, path)
+    change(path, "UPDATE registered_model_aliases SET version = 2")
+    assert problems(taken(door, path)) == {}
+    assert door.models.find(name="churn").model.aliases == {"champion": 2}
+    door.models.promote(ref="churn@v1", reason="v2 is slow")
+    report = taken(door, path)
+    assert problems(report) == {
+        "alias 'champion' of model 'churn'": (
+            "here it points at v1, and stays there: it was moved here since: v2 is slow"
+        )
+    }
+    assert report.kept.aliases == 0
+    assert door.models.find(name="churn").model.aliases == {"champion": 1}
+
+
+def test_what_was_said_here_is_not_said_otherwise_by_the_store(door: Door, path: Path) -> None:
+    taken(door, path)
+    door.models.set_tags(name="churn", tags={"owner": "grace"})
+    door.models.describe(name="churn", description="ours")
+    door.experiments.set_tags(ref="churn", tags={"team": "ours"})
+    change(path, "INSERT INTO registered_model_tags VALUES ('more', 'yes', 'churn')")
+    taken(door, path)
+    model = door.models.find(name="churn").model
+    assert (model.description, model.tags) == ("ours", {"owner": "grace", "more": "yes"})
+    assert door.experiments.show(ref="churn").tags == {"team": "ours"}
+
+
 def test_a_prompt_is_kept_by_what_is_said_about_it(door: Door, path: Path) -> None:
     change(
         path,
