@@ -33,7 +33,15 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not storm and not interop"
 
-interop: setup
+# Each foreign tool in an environment of its own, below .interop, from a lock of its own.
+ENVIRONMENTS := jupyter mlflow2 mlflow3 trackers
+
+.interop/%/ready: tests/interop/environments/%.lock
+	test -x .interop/$*/bin/python || $(PYTHON) -m venv .interop/$*
+	.interop/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+interop: setup $(ENVIRONMENTS:%=.interop/%/ready)
 	$(BIN)/python -m pytest -n0 -m interop --no-header -rs tests
 
 storm: setup
@@ -61,3 +69,6 @@ bench: setup
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --group dev --extra postgres pyproject.toml -o requirements.lock
+	@for name in $(ENVIRONMENTS); do uv pip compile --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
+		tests/interop/environments/$$name.in -o tests/interop/environments/$$name.lock || exit 1; done
