@@ -10,6 +10,7 @@ from millwright.core.clock import Clock
 from millwright.core.errors import Conflict, Invalid, NotFound
 from millwright.core.ids import new_id
 from millwright.core.refs import check_title, did_you_mean
+from millwright.journal.leaves import short_texts
 from millwright.journal.log import Journal
 from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.filters import Vocabulary, parse_filter, parse_order
@@ -20,6 +21,7 @@ from millwright.metadata.tables.finding import Scope, Spelled
 from millwright.records.events import (
     Act,
     Detail,
+    ExperimentChanged,
     ExperimentCreated,
     ExperimentDeleted,
     ExperimentRenamed,
@@ -221,6 +223,8 @@ class Experiments:
             row = _require_active(find_experiment(tx, act.project_key, ref))
             tables.upsert_tags(tx, experiment_pk=row.pk, tags=tags)
             tables.touch(tx, pk=row.pk, now_us=self._clock.now_us())
+            detail = ExperimentChanged(reason=act.reason, name=row.name, tags=short_texts(tags))
+            self._note(tx, act, row, detail)
 
     def delete_tag(self, act: Act, ref: str, key: str) -> None:
         """Remove a tag; raises NotFound when there is none."""
@@ -229,6 +233,8 @@ class Experiments:
             if not tables.delete_tag(tx, experiment_pk=row.pk, key=key):
                 raise NotFound(f"the experiment {row.name!r} has no tag {key!r}")
             tables.touch(tx, pk=row.pk, now_us=self._clock.now_us())
+            detail = ExperimentChanged(reason=act.reason, name=row.name, removed=[key])
+            self._note(tx, act, row, detail)
 
     def _note(self, tx: Writer, act: Act, row: tables.ExperimentRow, detail: Detail) -> None:
         self._journal.append(tx, act, detail, [Subject(kind="experiment", id=row.id)])

@@ -19,13 +19,15 @@ from millwright.artifacts.trees import Tree, TreeEntry, encode_manifest, make_tr
 from millwright.core.clock import Clock
 from millwright.core.digest import Digest, parse_digest
 from millwright.core.errors import Invalid, NotFound
-from millwright.core.ids import LoggedModelId, RunId, to_hex
+from millwright.core.ids import LoggedModelId, RunId, from_hex, to_hex
+from millwright.journal.log import Journal
 from millwright.metadata.database import Database
 from millwright.metadata.tables import artifact_files as tables
-from millwright.records.events import Act
+from millwright.records.events import Act, ArtifactsRemoved, Subject
 from millwright.records.runs import ArtifactEntry, ArtifactFile, LoggedModel, Run
 
 MAX_FILES_AT_ONCE = 10_000
+MODEL_MARK = "m-"
 
 
 def run_folder(run: Run) -> str:
@@ -45,15 +47,18 @@ def model_folder(model: LoggedModel) -> str:
 
 def model_name(model: LoggedModelId) -> str:
     """Return a logged model's id as clients of MLflow's spell it."""
-    return f"m-{to_hex(model)}"
+    return f"{MODEL_MARK}{to_hex(model)}"
 
 
 class Files:
     """The artifacts by path of all projects of a home."""
 
-    def __init__(self, database: Database, artifacts: ArtifactStore, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, artifacts: ArtifactStore, journal: Journal, clock: Clock
+    ) -> None:
         self._database = database
         self._artifacts = artifacts
+        self._journal = journal
         self._clock = clock
 
     def put(self, act: Act, files: Sequence[ArtifactFile]) -> None:
@@ -154,8 +159,30 @@ class Files:
         """
         folder, name = split(path)
         with self._database.write() as tx:
-            removed = tables.delete_file(tx, project=act.project_key, folder=folder, name=name)
-            return removed or tables.delete_below(tx, project=act.project_key, folder=path)
+            count = tables.delete_file(
+                tx, project=act.project_key, folder=folder, name=name
+            ) or tables.delete_below(tx, project=act.project_key, folder=path)
+            if count:
+                detail = ArtifactsRemoved(reason=act.reason, path=path, count=count)
+                self._journal.append(tx, act, detail, owners_of(path))
+            return count
+
+
+def owners_of(path: str) -> list[Subject]:
+    """Return the run or the logged model whose folder a path lies in, as an event's subject.
+
+    >>> owners_of("3/models/m-0198c5bd4a3e7b2f8a1c0d9e8f7a6b5c/artifacts/MLmodel")[0].kind
+    'logged_model'
+    """
+    _, _, below = path.partition("/")
+    of_model = below.startswith(f"models/{MODEL_MARK}")
+    digits = below.removeprefix(f"models/{MODEL_MARK}").partition("/")[0]
+    try:
+        if of_model:
+            return [Subject(kind="logged_model", id=from_hex(digits, "lgm"))]
+        return [Subject(kind="run", id=from_hex(digits, "run"))]
+    except Invalid:
+        return []
 
 
 def split(path: str) -> tuple[str, str]:

@@ -11,7 +11,9 @@ from millwright.core.clock import Clock
 from millwright.core.errors import Invalid, NotFound
 from millwright.core.ids import LoggedModelId, RunId, new_id, parse_id
 from millwright.core.refs import check_title
-from millwright.metadata.database import Database, Reader
+from millwright.journal.leaves import short_texts
+from millwright.journal.log import Journal
+from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.dialects import Value, in_list
 from millwright.metadata.filters import Vocabulary, parse_filter, parse_order
 from millwright.metadata.paging import read_token, write_token
@@ -19,7 +21,16 @@ from millwright.metadata.tables import finding
 from millwright.metadata.tables import inputs as input_tables
 from millwright.metadata.tables import logged_models as tables
 from millwright.metadata.tables.finding import Scope, Spelled
-from millwright.records.events import Act
+from millwright.records.events import (
+    Act,
+    Detail,
+    LoggedModelChanged,
+    LoggedModelCreated,
+    LoggedModelDeleted,
+    LoggedModelFinished,
+    RunAmended,
+    Subject,
+)
 from millwright.records.runs import (
     LoggedModel,
     LoggedModelMetric,
@@ -27,8 +38,8 @@ from millwright.records.runs import (
     ModelUse,
 )
 from millwright.tracking.experiments import find_experiment
-from millwright.tracking.handles import find_handle
-from millwright.tracking.telemetry import check_texts
+from millwright.tracking.handles import find_handle, find_run
+from millwright.tracking.telemetry import check_texts, digest_of
 
 MAX_PAGE = 1000
 
@@ -88,8 +99,9 @@ class DatasetName:
 class LoggedModels:
     """The logged models of all projects of a home."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
         self._database = database
+        self._journal = journal
         self._clock = clock
 
     def create(
@@ -123,6 +135,11 @@ class LoggedModels:
             )
             tables.upsert_texts(tx, "logged_model_param", pk=pk, texts=params or {})
             tables.upsert_texts(tx, "logged_model_tag", pk=pk, texts=tags or {})
+            detail = LoggedModelCreated(name=name, experiment=row.name)
+            subjects = [Subject(kind="logged_model", id=model)]
+            if run is not None:
+                subjects.append(Subject(kind="run", id=run))
+            self._journal.append(tx, act, detail, subjects)
             return self._read(tx, act.project_key, model)
 
     def get(self, project_key: int, model: str, *, deleted: bool = False) -> LoggedModel:
@@ -138,6 +155,8 @@ class LoggedModels:
         with self._database.write() as tx:
             row = self._row(tx, act.project_key, model)
             tables.set_status(tx, pk=row.pk, status=status, now_us=self._clock.now_us())
+            if status != row.status:
+                self._note(tx, act, row, LoggedModelFinished(name=row.name, status=status))
             return self._read(tx, act.project_key, model)
 
     def log_params(self, act: Act, model: str, params: Mapping[str, str]) -> None:
@@ -151,15 +170,18 @@ class LoggedModels:
         """Set tags, replacing earlier values."""
         check_texts("tag", tags)
         with self._database.write() as tx:
-            pk = self._row(tx, act.project_key, model).pk
-            tables.upsert_texts(tx, "logged_model_tag", pk=pk, texts=tags)
+            row = self._row(tx, act.project_key, model)
+            tables.upsert_texts(tx, "logged_model_tag", pk=row.pk, texts=tags)
+            self._note(tx, act, row, LoggedModelChanged(name=row.name, tags=short_texts(tags)))
             return self._read(tx, act.project_key, model)
 
     def delete_tag(self, act: Act, model: str, key: str) -> None:
         """Remove a tag; raises NotFound when there is none."""
         with self._database.write() as tx:
-            if not tables.delete_tag(tx, pk=self._row(tx, act.project_key, model).pk, key=key):
+            row = self._row(tx, act.project_key, model)
+            if not tables.delete_tag(tx, pk=row.pk, key=key):
                 raise NotFound(f"logged model {model} has no tag {key!r}")
+            self._note(tx, act, row, LoggedModelChanged(name=row.name, removed=[key]))
 
     def log_metrics(self, act: Act, model: str, metrics: Sequence[LoggedModelMetric]) -> None:
         """Record what runs measured of a model; the same measurement again replaces it."""
@@ -184,7 +206,7 @@ class LoggedModels:
             tables.upsert_metrics(tx, rows)
 
     def log_uses(self, act: Act, run: RunId, uses: Sequence[ModelUse]) -> None:
-        """Record which models a run read or made."""
+        """Record which models a run read or made, of an ended run too."""
         with self._database.write() as tx:
             handle = find_handle(tx, act.project_key, run)
             input_tables.upsert_uses(
@@ -195,6 +217,11 @@ class LoggedModels:
                     for use in uses
                 ],
             )
+            if handle.status != "running":
+                digest = digest_of(points=(), params={}, tags={}, models=uses)
+                amended = RunAmended(name=find_run(tx, act.project_key, run).name)
+                subject = Subject(kind="run", id=run, digest=digest)
+                self._journal.append(tx, act, amended, [subject])
 
     def delete(self, act: Act, model: str) -> None:
         """Put a model away."""
@@ -202,6 +229,7 @@ class LoggedModels:
             row = self._row(tx, act.project_key, model)
             now_us = self._clock.now_us()
             tables.set_deleted(tx, pk=row.pk, deleted_us=now_us, now_us=now_us)
+            self._note(tx, act, row, LoggedModelDeleted(name=row.name))
 
     def search(
         self,
@@ -230,6 +258,9 @@ class LoggedModels:
             pks, cursor = finding.find(tx, scope, clauses, orders, limit=limit, after=after)
             models = tables.to_models(tx, tables.list_by_key(tx, pks=pks))
         return FoundModels(models, None if cursor is None else write_token(cursor))
+
+    def _note(self, tx: Writer, act: Act, row: tables.ModelRow, detail: Detail) -> None:
+        self._journal.append(tx, act, detail, [Subject(kind="logged_model", id=row.id)])
 
     def _row(self, tx: Reader, project_key: int, model: str) -> tables.ModelRow:
         row = self._any(tx, project_key, model)

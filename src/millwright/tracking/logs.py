@@ -76,12 +76,15 @@ class Logs:
             tables.upsert_links(tx, run_pk=handle.pk, links=links)
 
     def log_datasets(self, act: Act, run: RunId, datasets: Sequence[LoggedDataset]) -> None:
-        """Record data that a run read, as its client describes it."""
+        """Record data that a run read, of an ended run too, as its client describes it."""
         with self._database.write() as tx:
             handle = lock_active(tx, act.project_key, run)
             input_tables.upsert_datasets(
                 tx, run_pk=handle.pk, experiment_pk=handle.experiment_pk, datasets=datasets
             )
+            if handle.status != "running":
+                digest = digest_of(points=(), params={}, tags={}, datasets=datasets)
+                self._note_amended(tx, act, run, digest)
 
     def _log(
         self,

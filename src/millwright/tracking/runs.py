@@ -22,6 +22,7 @@ from millwright.records.events import (
     Act,
     RunDeleted,
     RunFinished,
+    RunRenamed,
     RunResumed,
     RunStarted,
     Subject,
@@ -253,7 +254,13 @@ class Runs:
         """Give a run another name."""
         check_title(name, "run")
         with self._database.write() as tx:
-            tables.rename_run(tx, pk=lock_active(tx, act.project_key, run).pk, name=name)
+            handle = lock_active(tx, act.project_key, run)
+            previous = find_run(tx, act.project_key, run).name
+            if previous == name:
+                return
+            tables.rename_run(tx, pk=handle.pk, name=name)
+            detail = RunRenamed(reason=act.reason, name=name, previous=previous)
+            self._journal.append(tx, act, detail, [Subject(kind="run", id=run)])
 
     def schedule(self, act: Act, run: RunId) -> None:
         """Say that a run waits to be started elsewhere."""

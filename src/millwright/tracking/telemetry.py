@@ -11,10 +11,11 @@ from millwright.core.digest import Digest, Hasher
 from millwright.core.errors import Conflict, Invalid
 from millwright.core.ids import RunId
 from millwright.metadata.database import Reader, Writer
+from millwright.metadata.tables import inputs as input_tables
 from millwright.metadata.tables import runs as run_tables
 from millwright.metadata.tables import telemetry as tables
 from millwright.metadata.tables.telemetry import Keys
-from millwright.records.runs import MetricPoint, RunLink
+from millwright.records.runs import LoggedDataset, MetricPoint, ModelUse, RunLink
 
 MAX_KEY_CHARS = 250
 MAX_VALUE_CHARS = 8000
@@ -115,17 +116,26 @@ def digest_of(
     params: Mapping[str, str],
     tags: Mapping[str, str],
     links: Sequence[RunLink] = (),
+    datasets: Sequence[LoggedDataset] = (),
+    models: Sequence[ModelUse] = (),
 ) -> Digest:
     """Return the digest over something logged; points are taken one at a time.
 
-    It covers the bytes of one JSON object with sorted keys, so that anybody can compute it again.
+    It covers the bytes of one JSON object with sorted keys, so that anybody can compute it again;
+    `datasets` and `models` stand in it where there are any.
     """
     hasher = Hasher()
     encode = msgspec.json.Encoder(order="sorted").encode
-    hasher.update(b'{"links":' + encode(links) + b',"metrics":[')
+    hasher.update(b"{")
+    if datasets:
+        hasher.update(b'"datasets":' + encode(datasets) + b",")
+    hasher.update(b'"links":' + encode(links) + b',"metrics":[')
     for number, point in enumerate(points):
         hasher.update((b"," if number else b"") + encode(on_the_wire(point)))
-    hasher.update(b'],"params":' + encode(params) + b',"tags":' + encode(tags) + b"}")
+    hasher.update(b"],")
+    if models:
+        hasher.update(b'"models":' + encode(models) + b",")
+    hasher.update(b'"params":' + encode(params) + b',"tags":' + encode(tags) + b"}")
     return hasher.digest()
 
 
@@ -136,6 +146,8 @@ def digest_of_run(tx: Reader, run_pk: int) -> Digest:
         params=tables.read_params(tx, run_pks=[run_pk]).get(run_pk, {}),
         tags=tables.read_tags(tx, run_pks=[run_pk]).get(run_pk, {}),
         links=run_tables.read_links(tx, run_pks=[run_pk]).get(run_pk, []),
+        datasets=input_tables.read_datasets(tx, run_pks=[run_pk]).get(run_pk, []),
+        models=input_tables.read_uses(tx, run_pks=[run_pk]).get(run_pk, []),
     )
 
 

@@ -11,7 +11,7 @@ from millwright.tracking.files import Files
 
 @pytest.fixture
 def files(home: Home) -> Files:
-    return Files(home.database, home.artifacts, home.clock)
+    return Files(home.database, home.artifacts, home.journal, home.clock)
 
 
 @pytest.fixture

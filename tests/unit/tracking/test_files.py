@@ -10,7 +10,6 @@ from millwright.core.errors import Invalid, NotFound
 from millwright.metadata.database import Database
 from millwright.records.runs import ArtifactEntry, ArtifactFile
 from millwright.testing.artifacts import MemoryBackend
-from millwright.testing.clock import FakeClock
 from millwright.tracking.files import Files
 
 
@@ -25,8 +24,8 @@ def store() -> ArtifactStore:
 
 
 @pytest.fixture
-def files(database: Database, store: ArtifactStore) -> Files:
-    return Files(database, store, FakeClock())
+def files(database: Database, store: ArtifactStore, tracked: Tracked) -> Files:
+    return Files(database, store, tracked.journal, tracked.clock)
 
 
 def named(store: ArtifactStore, path: str, data: bytes) -> ArtifactFile:

@@ -18,7 +18,7 @@ def tracked(database: Database) -> Tracked:
 
 @pytest.fixture
 def models(database: Database, tracked: Tracked) -> LoggedModels:
-    return LoggedModels(database, tracked.clock)
+    return LoggedModels(database, tracked.journal, tracked.clock)
 
 
 def made(models: LoggedModels, tracked: Tracked, name: str, **params: str) -> LoggedModel:
