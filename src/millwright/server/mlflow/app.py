@@ -77,7 +77,7 @@ class MlflowApp:
         self._lane = Lane(host)
         self._reads = CapacityLimiter(READ_THREADS)
         self._transfers = Transfers(host.artifacts, limiter=CapacityLimiter(STREAM_THREADS))
-        self._routes = Routes(
+        self.routes = Routes(
             [
                 *experiments.endpoints(),
                 *runs.endpoints(),
@@ -129,7 +129,7 @@ class MlflowApp:
             scope[TEMPLATE] = FILES
             await self._move(path.removeprefix(FILES), known, place, scope, receive, send)
             return
-        endpoint, parts = self._routes.find(method, path)
+        endpoint, parts = self.routes.find(method, path)
         scope[TEMPLATE] = endpoint.path
         self._require(known, endpoint.needs, scope)
         body = b"" if method == "GET" else await _read(receive)
