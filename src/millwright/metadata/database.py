@@ -162,6 +162,8 @@ class _Joined(threading.local):
     cursor: Cursor | None = None
     writer: Writer | None = None
     depth: int = 0
+    is_one: bool = False
+    """Whether it is one call's alone, which is undone as a whole or not at all."""
 
 
 class NotDurable(Exception):
@@ -240,10 +242,15 @@ class Database:
             with self._transaction(self.dialect.begin_write(), relaxed=relaxed) as cursor:
                 shared = Writer(cursor, self.dialect, relaxed=relaxed)
                 self._joined.cursor, self._joined.writer = cursor, shared
+                # A lone call of telemetry needs no savepoint: what it raises undoes it all.
+                self._joined.is_one = relaxed and len(calls) == 1
                 try:
-                    outcomes = [_outcome(call) for call in calls]
+                    outcomes = (
+                        [calls[0]()] if self._joined.is_one else [_outcome(call) for call in calls]
+                    )
                 finally:
                     self._joined.cursor = self._joined.writer = None
+                    self._joined.is_one = False
         except NotDurable:
             raise
         except Exception as error:  # noqa: BLE001 (each caller raises it)
@@ -258,6 +265,9 @@ class Database:
         assert shared is not None, "a savepoint lies in a shared transaction"
         if not relaxed:
             shared.require_durable()
+        if self._joined.is_one:
+            yield shared
+            return
         name = f"call_{self._joined.depth}"
         writer = Writer(cursor, self.dialect, relaxed=shared.is_relaxed)
         self._end(cursor, f"SAVEPOINT {name}")
