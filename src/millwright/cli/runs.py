@@ -12,6 +12,7 @@ from millwright.cli import run_changes, run_search, run_views, text
 from millwright.cli.lineage import run_lineage
 from millwright.cli.located import located
 from millwright.cli.run_compare import compare
+from millwright.cli.run_export import export
 from millwright.cli.run_search import Ref, RunList, named, took
 from millwright.cli.session import session
 from millwright.cli.verbs import Limit, noun
@@ -25,6 +26,7 @@ for _verb in run_changes.VERBS:
     app.command()(_verb)
 app.command("lineage")(run_lineage)
 app.command()(compare)
+app.command()(export)
 app.add_typer(run_views.app, name="views")
 
 
