@@ -231,6 +231,12 @@ class ExperimentChanged(Detail, frozen=True, kw_only=True):
     removed: list[str] = []
 
 
+class RunScheduled(Detail, frozen=True, kw_only=True):
+    """A run waits to be started elsewhere."""
+
+    name: str
+
+
 class RunRenamed(Detail, frozen=True, kw_only=True):
     """A run has another name."""
 

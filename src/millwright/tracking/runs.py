@@ -24,6 +24,7 @@ from millwright.records.events import (
     RunFinished,
     RunRenamed,
     RunResumed,
+    RunScheduled,
     RunStarted,
     Subject,
 )
@@ -267,6 +268,8 @@ class Runs:
         with self._database.write() as tx:
             handle = lock_running(tx, act.project_key, run)
             tables.set_scheduled(tx, pk=handle.pk, is_scheduled=True)
+            detail = RunScheduled(reason=act.reason, name=find_run(tx, act.project_key, run).name)
+            self._journal.append(tx, act, detail, [Subject(kind="run", id=run)])
 
     def delete(self, act: Act, run: RunId) -> None:
         """Put a run away; it can be restored until it is purged. One that is away stays so."""
