@@ -46,7 +46,7 @@ def list_folder(call: Call) -> Json:
     given = call.read(_Listed)
     digits = given.run_id or given.run_uuid
     run = run_of(digits)
-    path = given.path.strip("/")
+    path = given.path.rstrip("/")
     try:
         shown = call.door.runs.show(ref=run)
     except NotFound as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import (
@@ -29,6 +30,7 @@ from millwright.doors.door import Door
 from millwright.records.access import Permission
 from millwright.server.mlflow.checks import bad_value, check_run_id, required
 from millwright.server.mlflow.errors import MlflowError, invalid, missing
+from millwright.tracking.handles import NotActive
 
 T = TypeVar("T", bound=Struct)
 Lane: TypeAlias = Literal["read", "log", "write", "work"]
@@ -110,6 +112,19 @@ def run_of(digits: str | None) -> RunId:
 def no_run(digits: str) -> MlflowError:
     """Return the error that there is no such run."""
     return missing(f"Run with id={digits} not found")
+
+
+@contextmanager
+def of_run(digits: str) -> Generator[None]:
+    """Turn what our runs raise in the block into MLflow's words for this run."""
+    try:
+        yield
+    except NotActive as error:
+        raise invalid(
+            f"The run {digits} must be in the 'active' state. Current state is deleted."
+        ) from error
+    except NotFound as error:
+        raise no_run(digits) from error
 
 
 def model_of(text: str | None) -> LoggedModelId:

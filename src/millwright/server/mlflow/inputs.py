@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-from millwright.core.errors import NotFound
 from millwright.records.access import Permission
 from millwright.records.runs import LoggedDataset, ModelUse
 from millwright.server.mlflow import checks
-from millwright.server.mlflow.call import Call, Endpoint, found_model, need, no_run, run_of
+from millwright.server.mlflow.call import Call, Endpoint, found_model, need, of_run, run_of
 from millwright.server.mlflow.errors import invalid
 from millwright.server.mlflow.experiments import Pair
 from millwright.server.mlflow.spelling import CONTEXT, Json
+from millwright.tracking.handles import NotActive
 
 RUNS = "/2.0/mlflow/runs"
 MAX_DATASETS = 1000
@@ -69,13 +69,12 @@ def log_inputs(call: Call) -> Json:
             " requests and try again."
         )
     datasets = [_dataset(one) for one in given.datasets]
-    try:
+    uses = [ModelUse(way="input", model=found_model(call, m.model_id)) for m in given.models]
+    with of_run(given.run_id):
+        # With no data, too: it is what says whether the run takes any.
         call.door.runs.log_datasets(run=run, datasets=datasets)
-        uses = [ModelUse(way="input", model=found_model(call, m.model_id)) for m in given.models]
         if uses:
             call.door.logged_models.log_uses(run=run, uses=uses)
-    except NotFound as error:
-        raise no_run(given.run_id) from error
     return {}
 
 
@@ -89,10 +88,10 @@ def log_outputs(call: Call) -> Json:
         ModelUse(way="output", model=found_model(call, one.model_id), step=one.step)
         for one in given.models
     ]
-    try:
+    with of_run(given.run_id):
+        if call.door.runs.show(ref=run).deleted_us is not None:
+            raise NotActive(run)
         call.door.logged_models.log_uses(run=run, uses=uses)
-    except NotFound as error:
-        raise no_run(given.run_id) from error
     return {}
 
 
@@ -108,13 +107,12 @@ def log_model(call: Call) -> Json:
     lacking = {"artifact_path", "flavors", "utc_time_created", "run_id"} - model.keys()
     if lacking:
         raise invalid(f"Model json is missing mandatory fields: {', '.join(sorted(lacking))}")
-    try:
+    with of_run(given.run_id):
         tag = call.door.runs.show(ref=run).tags.get("mlflow.log-model.history", "[]")
-    except NotFound as error:
-        raise no_run(given.run_id) from error
     logged = [*msgspec.json.decode(tag, type=list[object]), model]
     _, value = checks.check_tag("mlflow.log-model.history", msgspec.json.encode(logged).decode())
-    call.door.runs.amend(run=run, tags={"mlflow.log-model.history": value})
+    with of_run(given.run_id):
+        call.door.runs.amend(run=run, tags={"mlflow.log-model.history": value})
     return {}
 
 

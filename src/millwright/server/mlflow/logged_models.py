@@ -163,7 +163,7 @@ def log_params(call: Call) -> Json:
 def list_folder(call: Call) -> Json:
     """Return what lies in a folder of a model's files."""
     shown = _shown(call)
-    path = (call.read(_Folder).artifact_directory_path or "").strip("/")
+    path = (call.read(_Folder).artifact_directory_path or "").rstrip("/")
     root = model_folder(shown)
     found = call.door.files.list_folder(folder=f"{root}/{safe_path(path)}" if path else root)
     return {

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from millwright.core.errors import MillwrightError, NotFound
+from millwright.core.errors import MillwrightError
 from millwright.core.ids import RunId, from_hex
 from millwright.records.access import Permission
 from millwright.records.runs import MetricPoint, Run, RunSource, RunStatus
 from millwright.server.mlflow import checks
-from millwright.server.mlflow.call import Call, Endpoint, need, no_run, run_of
+from millwright.server.mlflow.call import Call, Endpoint, need, of_run, run_of
 from millwright.server.mlflow.errors import MlflowError, invalid
 from millwright.server.mlflow.experiments import Pair, active_experiment, lifecycle_of
 from millwright.server.mlflow.measured import log_measured
@@ -149,7 +149,7 @@ def update(call: Call) -> Json:
     digits = given.run_id or given.run_uuid
     run = run_of(digits)
     status = None if given.status is None else _status(given.status)
-    with _known(digits):
+    with of_run(digits):
         if given.run_name:
             call.door.runs.rename(run=run, name=_printable(given.run_name))
             call.door.runs.amend(run=run, tags={RUN_NAME: given.run_name})
@@ -163,7 +163,7 @@ def get(call: Call) -> Json:
     given = call.read(_Run)
     digits = given.run_id or given.run_uuid
     run = run_of(digits)
-    with _known(digits):
+    with of_run(digits):
         return {"run": run_json(call.door.runs.show(ref=run))}
 
 
@@ -179,7 +179,7 @@ def log_metric(call: Call) -> Json:
     point = MetricPoint(
         key=given.key or "", value=value, step=given.step, time_us=_micro(given.timestamp)
     )
-    with _known(digits):
+    with of_run(digits):
         call.door.runs.amend(run=run, points=[point])
     if given.model_id:
         log_measured(call, run, [(point, given.model_id, given.dataset_name, given.dataset_digest)])
@@ -192,7 +192,7 @@ def log_param(call: Call) -> Json:
     digits = given.run_id or given.run_uuid
     run = run_of(digits)
     key, value = checks.check_param(need(given.key, "key"), given.value)
-    with _known(digits):
+    with of_run(digits):
         try:
             call.door.runs.amend(run=run, params={key: value})
         except ParamChanged as error:
@@ -211,7 +211,7 @@ def set_tag(call: Call) -> Json:
     digits = given.run_id or given.run_uuid
     run = run_of(digits)
     key, value = checks.check_tag(need(given.key, "key"), given.value)
-    with _known(digits):
+    with of_run(digits):
         call.door.runs.amend(run=run, tags={key: value})
         if key == RUN_NAME and value.strip():
             call.door.runs.rename(run=run, name=_printable(value))
@@ -223,7 +223,7 @@ def delete_tag(call: Call) -> Json:
     given = call.read(_KeyValue)
     digits = given.run_id or given.run_uuid
     run, key = run_of(digits), need(given.key, "key")
-    with _known(digits):
+    with of_run(digits):
         shown = call.door.runs.show(ref=run)
         if key not in shown.tags:
             raise MlflowError(
@@ -264,7 +264,7 @@ def log_batch(call: Call) -> Json:
         checks.check_tag(one.key, one.value or "", f"tags[{number}]")
         for number, one in enumerate(given.tags)
     ]
-    with _known(given.run_id):
+    with of_run(given.run_id):
         try:
             call.door.runs.amend(run=run, points=points, params=dict(params), tags=dict(tags))
         except ParamChanged as error:
@@ -312,7 +312,7 @@ def search(call: Call) -> Json:
 def delete(call: Call) -> Json:
     """Put a run away."""
     digits = need(call.read(_Run).run_id, "run_id")
-    with _known(digits):
+    with of_run(digits):
         call.door.runs.delete(run=run_of(digits))
     return {}
 
@@ -320,31 +320,9 @@ def delete(call: Call) -> Json:
 def restore(call: Call) -> Json:
     """Take a run back."""
     digits = need(call.read(_Run).run_id, "run_id")
-    with _known(digits):
+    with of_run(digits):
         call.door.runs.restore(run=run_of(digits))
     return {}
-
-
-class _known:  # noqa: N801 (used as a function)
-    """Turns what our runs raise in the block into MLflow's words for this run."""
-
-    def __init__(self, digits: str) -> None:
-        self._digits = digits
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        match error:
-            case NotActive():
-                raise invalid(
-                    f"The run {self._digits} must be in the 'active' state. "
-                    "Current state is deleted."
-                ) from error
-            case NotFound():
-                raise no_run(self._digits) from error
-            case _:
-                return
 
 
 def _move(call: Call, run: RunId, status: str | None, end_time: int | None) -> None:

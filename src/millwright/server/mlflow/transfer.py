@@ -173,7 +173,7 @@ class Transfers:
 
 def list_folder(call: Call) -> Json:
     """Return what lies in a folder, by names."""
-    path = call.read(_Listed).path.strip("/")
+    path = call.read(_Listed).path.rstrip("/")
     found = call.door.files.list_folder(folder=safe_path(path) if path else "")
     files: list[Json] = []
     for entry in found:
