@@ -8,6 +8,7 @@ from fixtures.mlflow_api import INVALID, MISSING, NO_RUN, Api
 
 pytestmark = pytest.mark.sockets
 
+POINT = {"key": "m", "value": 1, "timestamp": 1}
 INACTIVE = "must be in the 'active' state. Current state is deleted."
 
 
@@ -130,10 +131,10 @@ def test_a_parameter_keeps_its_value(api: Api) -> None:
     ("given", "words"),
     [
         (
-            {"metrics": [{"key": "m", "value": 1, "timestamp": 1, "step": n} for n in range(1001)]},
+            {"metrics": [POINT] * 1001},
             (
-                "A batch logging request can contain at most 1000 metrics. Got 1001 metrics. Please "
-                "split up metrics across multiple requests and try again."
+                "A batch logging request can contain at most 1000 metrics. Got 1001 metrics. "
+                "Please split up metrics across multiple requests and try again."
             ),
         ),
         (
@@ -152,13 +153,13 @@ def test_a_parameter_keeps_its_value(api: Api) -> None:
         ),
         (
             {
-                "metrics": [{"key": "m", "value": 1, "timestamp": 1}] * 950,
+                "metrics": [POINT] * 950,
                 "tags": [{"key": f"t{n}", "value": "1"} for n in range(60)],
             },
             (
-                "A batch logging request can contain at most 1000 metrics, params, and tags. Got 1010 "
-                "metrics, params, and tags. Please split up metrics, params, and tags across multiple "
-                "requests and try again."
+                "A batch logging request can contain at most 1000 metrics, params, and tags. Got "
+                "1010 metrics, params, and tags. Please split up metrics, params, and tags across "
+                "multiple requests and try again."
             ),
         ),
         (
@@ -169,11 +170,11 @@ def test_a_parameter_keeps_its_value(api: Api) -> None:
             ),
         ),
         (
-            {"metrics": [{"key": "ok", "value": 1, "timestamp": 1}, {"key": "../up", "value": 1}]},
+            {"metrics": [POINT, {"key": "../up", "value": 1}]},
             (
                 "Invalid value \"../up\" for parameter 'metrics[1].name' supplied: Names may be "
-                "treated as files in certain cases, and must not resolve to other names when treated "
-                "as such. This name would resolve to '../up'"
+                "treated as files in certain cases, and must not resolve to other names when "
+                "treated as such. This name would resolve to '../up'"
             ),
         ),
         (
