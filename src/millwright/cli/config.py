@@ -75,6 +75,7 @@ def resolved(here: Session) -> list[Setting]:
         "policy.protected_aliases": sorted(held.policy.protected),
         "policy.needs_gate": held.policy.needs_gate,
         "policy.approval_days": held.policy.approval_days,
+        "webhooks.allow": list(held.webhook_origins),
     }
     return [
         value
@@ -90,8 +91,10 @@ def _keys(path: Path | None) -> set[str]:
     import tomllib
 
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    policy: dict[str, object] = raw.get("policy", {})
-    return {*raw, *(f"policy.{name}" for name in policy)}
+    sections: dict[str, dict[str, object]] = {
+        name: raw.get(name, {}) for name in ("policy", "webhooks")
+    }
+    return {*raw, *(f"{name}.{key}" for name, keys in sections.items() for key in keys)}
 
 
 def _without_password(address: str | None) -> str | None:

@@ -36,6 +36,7 @@ NOUNS: dict[str, dict[str, str]] = {
         "monitor": "watchers of deployments",
         "alert": "what monitors found",
         "rule": "what happens by itself",
+        "webhook": "who elsewhere is told of what",
         "job": "durable work",
     },
     "Accountability": {

@@ -175,3 +175,13 @@ class TestPrecedence:
         assert url("http://env", home=True) is None
         assert url("http://env", home_env=True) == "http://env"
         assert url(home=True, hand="http://hand") == "http://hand"
+
+    def test_origins_that_webhooks_may_lead_to_are_written_alike(self, tmp_path: Path) -> None:
+        assert load_config(environment={}, folder=tmp_path).webhook_origins == ()
+        write(tmp_path, '[webhooks]\nallow = ["http://127.0.0.1:9000", "HTTPS://Hooks.internal"]')
+        found = load_config(environment={}, folder=tmp_path).webhook_origins
+        assert found == ("http://127.0.0.1:9000", "https://hooks.internal")
+        for wrong in ('allow = ["http://127.0.0.1/x"]', 'alow = ["x"]', 'allow = "x"'):
+            write(tmp_path, f"[webhooks]\n{wrong}")
+            with pytest.raises(Invalid):
+                load_config(environment={}, folder=tmp_path)
