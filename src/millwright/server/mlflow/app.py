@@ -18,9 +18,9 @@ import msgspec
 from anyio import CapacityLimiter, to_thread
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from millwright.access.permissions import allows, require
+from millwright.access.permissions import MissingPermission, allows, require
 from millwright.core.clock import Clock
-from millwright.core.errors import Denied, MillwrightError
+from millwright.core.errors import MillwrightError
 from millwright.core.ids import RequestId
 from millwright.records.access import Permission
 from millwright.server.auth import Identify, Seen, project_of, seen_of
@@ -115,6 +115,9 @@ class MlflowApp:
         self._lane.close()
 
     async def _answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            # Answered as a GET, whose body the server then keeps to itself.
+            scope["method"] = "GET"
         place, method = _place_of(scope["path"]), scope["method"]
         if place.path == VERSION_PATH:
             await _send(send, information.VERSION.encode(), b"text/plain; charset=utf-8")
@@ -131,10 +134,15 @@ class MlflowApp:
             return
         endpoint, parts = self.routes.find(method, path)
         scope[TEMPLATE] = endpoint.path
-        self._require(known, endpoint.needs, scope)
+        await self._require(known, endpoint.needs, scope)
         body = b"" if method == "GET" else await _read(receive)
         call = self._call(known, place, scope, body=body, parts=parts)
-        answer = await self._run(endpoint, call)
+        try:
+            answer = await self._run(endpoint, call)
+        except MissingPermission as error:
+            # A route may need more than it declares, as one that removes aliases with a version.
+            await self._note_denial(known, error.permission or endpoint.needs, scope)
+            raise
         if isinstance(answer, transfer.Outgoing):
             await _stream(send, answer)
         elif isinstance(answer, artifacts.Fetch):
@@ -163,20 +171,22 @@ class MlflowApp:
             self._with_default.add(known.project_key)
         return known
 
-    def _require(self, known: Known, needs: Permission, scope: Mapping[str, Any]) -> None:
+    async def _require(self, known: Known, needs: Permission, scope: Mapping[str, Any]) -> None:
         if allows(known.principal, needs, known.project_key):
             return
-        try:
-            require(known.principal, needs, known.project_key, project=known.project)
-        except Denied:
-            self._host.note_denial(
-                known.principal,
-                needs,
-                known.project,
-                path=scope["path"],
-                request=scope[REQUEST_KEY],
+        await self._note_denial(known, needs, scope)
+        require(known.principal, needs, known.project_key, project=known.project)
+
+    async def _note_denial(
+        self, known: Known, needs: Permission, scope: Mapping[str, Any]
+    ) -> None:
+        """Journal that somebody was turned away, and keep nobody else waiting meanwhile."""
+        path, request = scope["path"], scope[REQUEST_KEY]
+        await self._in_thread(
+            lambda: self._host.note_denial(
+                known.principal, needs, known.project, path=path, request=request
             )
-            raise
+        )
 
     def _call(
         self,
@@ -208,11 +218,11 @@ class MlflowApp:
         path = transfer.safe_path(_decoded(path))
         call = self._call(known, place, scope)
         if scope["method"] == "GET":
-            self._require(known, Permission.RUN_READ, scope)
+            await self._require(known, Permission.RUN_READ, scope)
             file = await self._in_thread(lambda: transfer.find_file(call, path))
             await _stream(send, await self._transfers.download(file))
             return
-        self._require(known, Permission.RUN_WRITE, scope)
+        await self._require(known, Permission.RUN_WRITE, scope)
         blob = await self._transfers.upload(_incoming(receive))
         await self._lane.run(lambda: transfer.name_file(call, path, blob))
         await _send(send, b"{}", b"application/json")
