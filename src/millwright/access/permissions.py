@@ -33,6 +33,16 @@ class Principal:
     """The only project the token in use opens; None when it opens all."""
 
 
+class MissingPermission(Denied):
+    """Somebody known lacks a permission."""
+
+    def __init__(
+        self, what: str, *, why: str = "", fix: str = "", permission: Permission | None = None
+    ) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.permission = permission
+
+
 def allows(principal: Principal, permission: Permission, project_key: int) -> bool:
     """Tell whether `principal` may do `permission` in the project; EVERY_PROJECT asks for all."""
     return _is_in_token(principal, permission, project_key) and any(
@@ -45,8 +55,8 @@ def require(
 ) -> None:
     """Return when `principal` may do `permission` there.
 
-    `project` is the project's name, for the message. Raises Denied naming actor, permission and
-    project, what is missing, and who could give it.
+    `project` is the project's name, for the message. Raises MissingPermission naming actor,
+    permission and project, what is missing, and who could give it.
     """
     if allows(principal, permission, project_key):
         return
@@ -58,10 +68,11 @@ def require(
             if principal.scopes is not None and permission not in principal.scopes
             else "is limited to another project"
         )
-        raise Denied(
+        raise MissingPermission(
             what,
             why=f"the token in use {limit}",
             fix="use a token that allows it: mill token create",
+            permission=permission,
         )
     held = sorted(_roles_in(principal, project_key))
     able = [
@@ -70,11 +81,12 @@ def require(
         # The role of processes is not for people.
         if role is not Role.SERVICE or principal.kind is ActorKind.SERVICE
     ]
-    raise Denied(
+    raise MissingPermission(
         what,
         why=f"it takes one of the roles {', '.join(able)}; "
         + (f"held there: {', '.join(held)}" if held else "none is held there"),
         fix=f"ask an admin of {place} for: mill user grant {principal.name} {able[0]}",
+        permission=permission,
     )
 
 

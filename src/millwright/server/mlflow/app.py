@@ -177,9 +177,7 @@ class MlflowApp:
         await self._note_denial(known, needs, scope)
         require(known.principal, needs, known.project_key, project=known.project)
 
-    async def _note_denial(
-        self, known: Known, needs: Permission, scope: Mapping[str, Any]
-    ) -> None:
+    async def _note_denial(self, known: Known, needs: Permission, scope: Mapping[str, Any]) -> None:
         """Journal that somebody was turned away, and keep nobody else waiting meanwhile."""
         path, request = scope["path"], scope[REQUEST_KEY]
         await self._in_thread(
