@@ -253,7 +253,7 @@ def _digest(
     sections: Mapping[str, Mapping[str, JsonValue]],
     weights: Mapping[str, Digest],
 ) -> Digest:
-    spoken = msgspec.json.encode(_without_places(dict(sections)), order="deterministic")
+    spoken = msgspec.json.encode(_deciding(dict(sections)), order="deterministic")
     return digest_bytes(
         canonical.encode(
             {
@@ -268,11 +268,16 @@ def _digest(
     )
 
 
-def _without_places(value: object) -> object:
-    """Return the sections without where an artifact was fetched from, which may name a run."""
+# Where an artifact was fetched from, which may name a run; and what a file asks to be trusted,
+# which is not followed here, and which MLflow writes in another order each time.
+_UNDECIDING = frozenset({"uri", "skops_trusted_types"})
+
+
+def _deciding(value: object) -> object:
+    """Return the sections without what decides no answer."""
     if isinstance(value, dict):
         items = cast("dict[str, object]", value).items()
-        return {key: _without_places(item) for key, item in items if key != "uri"}
+        return {key: _deciding(item) for key, item in items if key not in _UNDECIDING}
     if isinstance(value, list):
-        return [_without_places(item) for item in cast("list[object]", value)]
+        return [_deciding(item) for item in cast("list[object]", value)]
     return value

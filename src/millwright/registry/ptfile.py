@@ -87,8 +87,7 @@ def _rebuilt(records: Mapping[str, bytes], *, keep_sample: bool) -> bytes:
             raise ValueError(f"{name} is {records[name][:20]!r}, not {expected.decode()}")
     if any(name.startswith("data/aotinductor/") for name in records):
         raise _could_run("it holds a compiled library")
-    graph = cast("dict[str, Json]", json.loads(records[GRAPH]))
-    kept: dict[str, bytes] = {GRAPH: _spelled(_plain_graph(graph))}
+    kept: dict[str, bytes] = {GRAPH: _spelled(_plain_graph(json.loads(records[GRAPH])))}
     for name, raw in _CONFIGS.items():
         config = cast("dict[str, dict[str, Json]]", json.loads(records[name]))
         kept[name] = _spelled(cast("Json", config))
@@ -119,10 +118,11 @@ def _raw_files(config: Mapping[str, Mapping[str, Json]], raw: re.Pattern[str]) -
         yield file
 
 
-def _plain_graph(graph: Mapping[str, Json]) -> Json:
+def _plain_graph(graph: Json) -> Json:
     """Return the graph without guards and traces, every text in it looked at."""
-    out = _checked(dict(graph), "", 0)
-    assert isinstance(out, dict)
+    out = _checked(graph, "", 0)
+    if not isinstance(out, dict):
+        raise TypeError(f"{GRAPH} is no object")
     out["guards_code"] = []
     return out
 

@@ -174,7 +174,14 @@ class TestDigest:
         (folder / "MLmodel").write_text(text.replace("predict_fn: predict", "predict_fn: score"))
         assert read_package(folder).digest != first.digest
 
-    def test_but_not_where_an_artifact_came_from(self, tmp_path: Path) -> None:
+    def test_but_not_in_which_order_types_are_listed_to_be_trusted(self, tmp_path: Path) -> None:
+        digests: set[str] = set()
+        for types in ("[a, b]", "[b, a]"):
+            flavors = f"spark: {{model_data: x, skops_trusted_types: {types}}}"
+            digests.add(read_package(write(tmp_path / "model", flavors)).digest)
+        assert len(digests) == 1
+
+    def test_nor_where_an_artifact_came_from(self, tmp_path: Path) -> None:
         flavors = """
         python_function:
           loader_module: mlflow.pyfunc.model

@@ -20,9 +20,10 @@ from fixtures.estimators import forest, frame, labels, mixed_pipeline, rows, sam
 from millwright.core.digest import digest_bytes
 from millwright.core.errors import Unsupported
 from millwright.records.schema import Column, Signature
-from millwright.registry.flavors.onnx import OnnxFlavor
+from millwright.registry.flavors.onnx import GraphPredictor, OnnxFlavor
+from millwright.registry.package import load_package, write_package
 from millwright.registry.signature import Array, infer_signature
-from millwright.testing.flavors import FlavorSuite, Sample
+from millwright.testing.flavors import FlavorSuite, Sample, TrainedFlavorSuite
 
 CONVERT = """
     from pathlib import Path
@@ -120,3 +121,42 @@ def test_missing_text_is_what_it_was_in_training(
     expected = model.predict_proba(pl.DataFrame(lacking))[:, 1]
     found = dump(model, lacking, tmp_path).predict(lacking)["probability"]
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def graph(columns: int = 3) -> onnx.ModelProto:
+    """A graph that another tool could have made: the sum of a row."""
+    helper = onnx.helper
+    rows = helper.make_tensor_value_info("rows", onnx.TensorProto.FLOAT, ["n", columns])
+    total = helper.make_tensor_value_info("total", onnx.TensorProto.FLOAT, ["n", 1])
+    weights = onnx.numpy_helper.from_array(np.ones((columns, 1), dtype=np.float32), "w")
+    node = helper.make_node("MatMul", ["rows", "w"], ["total"])
+    body = helper.make_graph([node], "sum", [rows], [total], [weights])
+    return helper.make_model(body, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+class TestGraphsOfOthers(TrainedFlavorSuite):
+    @pytest.fixture
+    def flavor(self) -> OnnxFlavor:
+        return OnnxFlavor()
+
+    @pytest.fixture
+    def sample(self, flavor: OnnxFlavor) -> Sample:
+        columns: dict[str, Array] = {name: np.arange(20.0) for name in ("a", "b", "c")}
+        answers = flavor.ask(graph(), columns, None)
+        return Sample(graph(), infer_signature(columns, answers), [], columns)
+
+
+def test_a_graph_of_ones_own_is_packaged_as_it_is(tmp_path: Path) -> None:
+    columns: dict[str, Array] = {name: np.arange(20.0) for name in ("a", "b", "c")}
+    written = write_package(graph(), example=columns, folder=tmp_path, now_us=0)
+    assert written.flavors == ["onnx"]
+    answers = load_package(tmp_path).predict(columns)
+    assert answers["prediction"].tolist() == (3 * np.arange(20.0)).tolist()
+    with pytest.raises(Unsupported, match="does not take these rows"):
+        GraphPredictor(_session_of(tmp_path)).predict({"a": np.zeros(2)})
+
+
+def _session_of(folder: Path) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession((folder / "model.onnx").read_bytes())
