@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -11,11 +11,14 @@ MAX_WAITING_BYTES = 1 << 20
 
 
 class Rows:
-    """Appends rows to a file for each table; holds little in memory, and no file open."""
+    """Appends rows to a file for each table; holds little in memory, and no file open.
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self._folder = folder
+    `place` is asked once for a folder, which is made when there is something to write.
+    """
+
+    def __init__(self, place: Callable[[], Path]) -> None:
+        self._place = place
+        self._folder: Path | None = None
         self._files: dict[str, Path] = {}
         self._waiting: dict[str, list[bytes]] = {}
         self._waiting_bytes = 0
@@ -39,6 +42,11 @@ class Rows:
             yield table, self._files[table]
 
     def _write(self) -> None:
+        if not self._waiting:
+            return
+        if self._folder is None:
+            self._folder = self._place()
+            self._folder.mkdir()
         for table, lines in self._waiting.items():
             # A table's name may be anything; its file is called by a number.
             path = self._files.setdefault(table, self._folder / f"{len(self._files)}.jsonl")

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import msgspec
 
 from millwright.core.digest import Digest
-from millwright.core.errors import Failed, Invalid, NotFound
+from millwright.core.errors import Conflict, Failed, Invalid, NotFound
 from millwright.core.ids import RunId
 from millwright.doors.door import Door
 from millwright.records.runs import (
@@ -79,9 +79,12 @@ class RunTaker:
         """Logged models, which the caller takes in."""
         self._door = door
         self._note = note
-        self._folder = tempfile.TemporaryDirectory(prefix="mill-import-")
-        self._rows = Rows(self._path / "rows")
+        # Most runs of some stores leave nothing aside.
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._rows = Rows(lambda: self._path / "rows")
         self._points: list[MetricPoint] = []
+        self._params: dict[str, str] = {}
+        self._tags: dict[str, str] = {}
         self._files: list[ArtifactFile] = []
         self._end: FoundEnd | None = None
         self._printed = False
@@ -95,6 +98,8 @@ class RunTaker:
 
     @property
     def _path(self) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="mill-import-")
         return Path(self._folder.name)
 
     def take(self, item: Item) -> None:
@@ -105,7 +110,7 @@ class RunTaker:
             case FoundParams():
                 self._take_params(item.params)
             case FoundTags():
-                self._take_tags(item.tags)
+                self._tags |= self._fitting("tags", item.tags)
             case FoundRow():
                 self.taken.rows += 1
                 self._rows.add(item.table, item.row)
@@ -145,7 +150,7 @@ class RunTaker:
 
     def send(self) -> None:
         """Send on everything that was taken so far."""
-        self._send_points()
+        self._send_logged()
         for table, path in self._rows.changed():
             self._put(f"{as_path(table)}.jsonl", path)
         self._send_files()
@@ -178,7 +183,8 @@ class RunTaker:
 
     def close(self) -> None:
         """Let go of the files set aside."""
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     @property
     def _log(self) -> Path:
@@ -194,26 +200,17 @@ class RunTaker:
         self.taken.points[point.key] += 1
         self._points.append(on_the_wire(point))
         if len(self._points) >= POINTS_AT_ONCE:
-            self._send_points()
+            self._send_logged()
 
     def _take_params(self, params: dict[str, str]) -> None:
-        kept = self._fitting("params", params)
-        if not kept:
-            return
-        before = self._door.runs.show(ref=self.id).params
-        for key, value in list(kept.items()):
-            if before.get(key, value) != value:
-                why = f"parameter {key!r} was {before[key][:80]!r} when the run was imported"
-                self._leave_out(Unread(where=f"run {self.found.id}", why=f"{why}; it keeps that"))
-                del kept[key]
-        self._door.runs.log_batch(run=self.id, points=[], params=kept, tags={})
-        self.taken.params |= kept
+        for key, value in self._fitting("params", params).items():
+            # A parameter keeps its first value, here as in the home.
+            if self._params.setdefault(key, value) != value:
+                self._leave_out_param(key, self._params[key])
 
-    def _take_tags(self, tags: dict[str, str]) -> None:
-        kept = self._fitting("tags", tags)
-        if kept:
-            self._door.runs.log_batch(run=self.id, points=[], params={}, tags=kept)
-            self.taken.tags |= kept
+    def _leave_out_param(self, key: str, kept: str) -> None:
+        why = f"parameter {key!r} was {kept[:80]!r} before; it keeps that"
+        self._leave_out(Unread(where=f"run {self.found.id}", why=why))
 
     def _fitting(self, noun: str, texts: dict[str, str]) -> dict[str, str]:
         """Return what can be kept; a text that is too long is cut and kept whole as a file."""
@@ -269,11 +266,24 @@ class RunTaker:
         self._door.runs.log_datasets(run=self.id, datasets=[dataset])
         self.taken.datasets += 1
 
-    def _send_points(self) -> None:
-        if self._points:
-            self._door.runs.log_batch(run=self.id, points=self._points, params={}, tags={})
-            self._points = []
-            self._sent = True
+    def _send_logged(self) -> None:
+        """Send points, parameters and tags in one batch: each batch is a commit."""
+        params, tags = self._params, self._tags
+        if not (self._points or params.keys() - self.taken.params.keys() or tags):
+            return
+        try:
+            self._door.runs.log_batch(run=self.id, points=self._points, params=params, tags=tags)
+        except Conflict:
+            # An earlier import took other values, which stay.
+            before = self._door.runs.show(ref=self.id).params
+            for key in [key for key, value in params.items() if before.get(key, value) != value]:
+                self._leave_out_param(key, before[key])
+                del params[key]
+            self._door.runs.log_batch(run=self.id, points=self._points, params=params, tags=tags)
+        self.taken.params |= params
+        self.taken.tags |= tags
+        self._sent = True
+        self._points, self._tags = [], {}
 
     def _send_files(self) -> None:
         if self._files:

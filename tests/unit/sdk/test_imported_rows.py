@@ -16,7 +16,7 @@ def read(rows: Rows) -> dict[str, list[object]]:
 
 
 def test_rows_lie_in_a_file_for_each_table_in_their_order(tmp_path: Path) -> None:
-    rows = Rows(tmp_path / "rows")
+    rows = Rows(lambda: tmp_path / "rows")
     for step in range(3):
         rows.add("b", {"step": step})
     rows.add("../a", {"text": "hello"})
@@ -25,7 +25,7 @@ def test_rows_lie_in_a_file_for_each_table_in_their_order(tmp_path: Path) -> Non
 
 
 def test_only_tables_that_grew_are_told_of_again(tmp_path: Path) -> None:
-    rows = Rows(tmp_path / "rows")
+    rows = Rows(lambda: tmp_path / "rows")
     rows.add("a", {"n": 1})
     rows.add("b", {"n": 1})
     read(rows)
@@ -34,9 +34,14 @@ def test_only_tables_that_grew_are_told_of_again(tmp_path: Path) -> None:
     assert read(rows) == {"b": [{"n": 1}, {"n": 2}]}
 
 
+def test_nothing_is_made_for_no_rows(tmp_path: Path) -> None:
+    assert read(Rows(lambda: tmp_path / "rows")) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_many_rows_do_not_wait_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("millwright.sdk.imported_rows.MAX_WAITING_BYTES", 100)
-    rows = Rows(tmp_path / "rows")
+    rows = Rows(lambda: tmp_path / "rows")
     for number in range(50):
         rows.add("a", {"number": number})
     assert (tmp_path / "rows" / "0.jsonl").read_text().count("\n") > 30

@@ -92,12 +92,20 @@ def test_a_failure_without_a_reason_gets_one(door: Door, taker: RunTaker) -> Non
 def test_a_parameter_that_changed_keeps_its_first_value_and_is_named(
     door: Door, taker: RunTaker, left_out: list[Unread]
 ) -> None:
-    taker.take(FoundParams(params={"lr": "0.1"}))
+    # As an earlier import left it.
+    door.runs.log_batch(run=taker.id, points=[], params={"kind": "tree"}, tags={})
+    taker.take(FoundParams(params={"lr": "0.1", "kind": "net"}))
     taker.take(FoundParams(params={"lr": "0.2", "n": "3"}))
-    assert door.runs.show(ref=taker.id).params == {"lr": "0.1", "n": "3"}
+    taker.take(FoundTags(tags={"t": "1"}))
+    taker.send()
+    shown = door.runs.show(ref=taker.id)
+    assert shown.params == {"kind": "tree", "lr": "0.1", "n": "3"}
+    assert shown.tags["t"] == "1"
     assert [one.why for one in left_out] == [
-        "parameter 'lr' was '0.1' when the run was imported; it keeps that"
+        "parameter 'lr' was '0.1' before; it keeps that",
+        "parameter 'kind' was 'tree' before; it keeps that",
     ]
+    assert taker.taken.params == {"lr": "0.1", "n": "3"}
 
 
 def test_a_file_that_is_gone_is_named_and_the_run_is_not_complete(
