@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from millwright.cli import text
+from millwright.cli.run_changes import purge_lines
 from millwright.cli.session import session
-from millwright.cli.verbs import DryRun, Reason, parse_tags
+from millwright.cli.verbs import DryRun, OlderThan, Reason, parse_tags
 from millwright.core.errors import Invalid
 from millwright.core.refs import parse_ref
 from millwright.records.models import Model, ModelVersion
@@ -181,6 +182,22 @@ def unprotect(name: Name, reason: Reason = "", dry_run: DryRun = False) -> None:
     _govern(name, governed=False, reason=reason, dry_run=dry_run)
 
 
+def purge(days: OlderThan = None, reason: Reason = "", dry_run: DryRun = False) -> None:
+    """Remove models and versions that were deleted long ago and that nothing names, for good."""
+    here = session()
+    with here.door() as door:
+        counted = door.models.purge(older_than_days=days, dry_run=True)
+        if not dry_run:
+            here.confirm(
+                f"Remove {text.counted(counted.models, 'model')} and "
+                f"{text.counted(counted.versions, 'version')} for good?"
+            )
+            counted = door.models.purge(older_than_days=days, reason=reason)
+    here.answer(counted, lambda: purge_lines(counted))
+    if dry_run:
+        here.say("Nothing was changed. Leave --dry-run out to do it.")
+
+
 def is_version(ref: str) -> bool:
     """Tell whether a reference names one version, not the model."""
     return "@" in ref or ref.startswith("mov_")
@@ -241,4 +258,4 @@ def _govern(name: str, *, governed: bool, reason: str, dry_run: bool) -> None:
     here.answer(model, lambda: model_lines(model))
 
 
-VERBS = (describe, tag, rename, deprecate, delete, restore, protect, unprotect)
+VERBS = (describe, tag, rename, deprecate, delete, restore, purge, protect, unprotect)

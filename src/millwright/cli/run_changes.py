@@ -5,8 +5,9 @@ from __future__ import annotations
 from millwright.cli import text
 from millwright.cli.run_search import Refs, named
 from millwright.cli.session import session
-from millwright.cli.verbs import DryRun, Reason
+from millwright.cli.verbs import DryRun, OlderThan, Reason
 from millwright.doors.door import Door
+from millwright.records.purges import Purged
 from millwright.records.runs import Run
 
 
@@ -40,6 +41,43 @@ def restore(refs: Refs, reason: Reason = "", dry_run: DryRun = False) -> None:
     here.answer(runs, lambda: [f"restored {_said(one)}" for one in runs])
 
 
+def purge(days: OlderThan = None, reason: Reason = "", dry_run: DryRun = False) -> None:
+    """Remove runs, experiments and logged models that were deleted long ago, for good."""
+    here = session()
+    with here.door() as door:
+        counted = door.runs.purge(older_than_days=days, dry_run=True)
+        if not dry_run:
+            found = ", ".join(_counts(counted))
+            here.confirm(f"Remove {found} for good? Nobody can take that back.")
+            counted = door.runs.purge(older_than_days=days, reason=reason)
+    here.answer(counted, lambda: purge_lines(counted))
+    if dry_run:
+        here.say("Nothing was changed. Leave --dry-run out to do it.")
+    else:
+        here.say("The bytes of artifacts stay in the store: other things may point at them.")
+
+
+def purge_lines(found: Purged) -> list[str]:
+    """Return what a purge removed, or would remove, and what it left and why."""
+    done = "would remove" if found.dry_run else "removed"
+    return [
+        f"{done} {', '.join(_counts(found))}; deleted before {text.when(found.before_us)}",
+        *(f"kept {one.what}: {one.why}" for one in found.kept),
+    ]
+
+
+def _counts(found: Purged) -> list[str]:
+    counts = {
+        "run": found.runs,
+        "experiment": found.experiments,
+        "logged model": found.logged_models,
+        "file name": found.files,
+        "model": found.models,
+        "version": found.versions,
+    }
+    return [text.counted(count, noun) for noun, count in counts.items() if count] or ["nothing"]
+
+
 def _shown(door: Door, refs: list[str]) -> list[Run]:
     return [door.runs.show(ref=named(door, ref)) for ref in dict.fromkeys(refs)]
 
@@ -48,4 +86,4 @@ def _said(run: Run) -> str:
     return f"{run.id} {run.name}"
 
 
-VERBS = (delete, restore)
+VERBS = (delete, restore, purge)

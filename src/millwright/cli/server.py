@@ -135,6 +135,7 @@ def _open(config: Config, *, may_create: bool, artifacts: Path | None) -> Home:
         database=config.database,
         policy=config.policy,
         webhook_origins=config.webhook_origins,
+        limits=config.limits,
     )
 
 

@@ -20,6 +20,15 @@ DryRun = Annotated[
 Limit = Annotated[
     int, typer.Option("--limit", min=1, max=10_000, metavar="N", help="At most so many.")
 ]
+OlderThan = Annotated[
+    float | None,
+    typer.Option(
+        "--older-than-days",
+        min=0,
+        metavar="DAYS",
+        help="Deleted that long ago; else as [retention] of millwright.toml says.",
+    ),
+]
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 

@@ -49,6 +49,7 @@ def run_worker(config: Config) -> None:
         database=config.database,
         policy=config.policy,
         webhook_origins=config.webhook_origins,
+        limits=config.limits,
     )
     try:
         made = make_worker(home, config)

@@ -6,7 +6,11 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+from millwright.core.errors import Invalid
+
 US_PER_S = 1_000_000
+US_PER_DAY = 86_400 * US_PER_S
+MAX_DAYS = 36_500
 
 
 class Clock(Protocol):
@@ -54,3 +58,17 @@ def to_text(us: int) -> str:
     '1970-01-01T00:00:00.000000Z'
     """
     return to_datetime(us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def deadline_us(now_us: int, days: float) -> int:
+    """Return the time before which something happened that long ago or longer.
+
+    What happened in this very microsecond is meant by 0 days, too. Raises Invalid for a time
+    that cannot be.
+
+    >>> deadline_us(86_400_000_000, 1)
+    1
+    """
+    if not 0 <= days <= MAX_DAYS:
+        raise Invalid(f"nothing is {days:g} days old", why=f"days are 0 to {MAX_DAYS:,}")
+    return now_us - int(days * US_PER_DAY) + 1

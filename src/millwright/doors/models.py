@@ -19,6 +19,7 @@ from millwright.records.models import (
     Risk,
     Stage,
 )
+from millwright.records.purges import Purged
 
 
 class ModelHistory(Struct, frozen=True, kw_only=True):
@@ -140,6 +141,13 @@ class Models(Protocol):
     @operation("POST", "/models/{name}/restoration", needs=Permission.MODEL_REGISTER)
     def restore(self, *, name: str, reason: str = "") -> None:
         """Take back the model of that name that was deleted last."""
+        ...
+
+    @operation("POST", "/models/purge", needs=Permission.PROJECT_WRITE)
+    def purge(
+        self, *, older_than_days: float | None = None, dry_run: bool = False, reason: str = ""
+    ) -> Purged:
+        """Remove models and versions deleted that long ago that nothing names, for good."""
         ...
 
     @operation("POST", "/models/{name}/governance", needs=Permission.PROJECT_WRITE)

@@ -12,6 +12,7 @@ from millwright.doors.operation import operation
 from millwright.records.access import Permission
 from millwright.records.comparisons import ParallelChart, RunComparison
 from millwright.records.pipelines import PipelineRun
+from millwright.records.purges import Purged
 from millwright.records.runs import (
     ArtifactEntry,
     ArtifactFile,
@@ -166,6 +167,13 @@ class Runs(Protocol):
     @operation("POST", "/runs/{run}/restoration", needs=Permission.RUN_WRITE)
     def restore(self, *, run: RunId, reason: str = "") -> None:
         """Take a deleted run back."""
+        ...
+
+    @operation("POST", "/runs/purge", needs=Permission.PROJECT_WRITE)
+    def purge(
+        self, *, older_than_days: float | None = None, dry_run: bool = False, reason: str = ""
+    ) -> Purged:
+        """Remove runs, experiments and logged models deleted that long ago, for good."""
         ...
 
     @operation("DELETE", "/runs/{run}/tags/{key}", needs=Permission.RUN_WRITE)

@@ -4,7 +4,8 @@ An event has two halves. The *leaf* goes into the journal's tree and is never ch
 kinds, digests and a commitment. The *detail* is one of the structs below: names, figures and
 free text; it lies beside the tree and can be erased without breaking a proof. The name of
 the struct is the event's kind. A field may be added with a default; any other change makes a
-new `KIND_VERSION` and a way to read the old one (`journal.leaves.UPCASTS`).
+new `KIND_VERSION` and a way to read the old one (`journal.leaves.UPCASTS`). A description or the
+value of a tag that is None was too long to be kept with an event.
 """
 
 from __future__ import annotations
@@ -200,6 +201,9 @@ class RunsPurged(Detail, frozen=True, kw_only=True):
     """Runs that had been deleted were removed for good, with all that was logged to them."""
 
     count: int
+    experiments: int = 0
+    logged_models: int = 0
+    files: int = 0
 
 
 class ExperimentCreated(Detail, frozen=True, kw_only=True):
@@ -227,7 +231,6 @@ class ExperimentChanged(Detail, frozen=True, kw_only=True):
 
     name: str
     tags: dict[str, str | None] = {}
-    """What tags were set to; None stands for a value too long to be kept with an event."""
     removed: list[str] = []
 
 
@@ -271,7 +274,6 @@ class LoggedModelChanged(Detail, frozen=True, kw_only=True):
 
     name: str
     tags: dict[str, str | None] = {}
-    """What tags were set to; None stands for a value too long to be kept with an event."""
     removed: list[str] = []
 
 
@@ -294,6 +296,8 @@ class ModelCreated(Detail, frozen=True, kw_only=True):
 
     name: str
     risk: str
+    description: str | None = ""
+    tags: dict[str, str | None] = {}
 
 
 class ModelVersionRegistered(Detail, frozen=True, kw_only=True):
@@ -302,6 +306,9 @@ class ModelVersionRegistered(Detail, frozen=True, kw_only=True):
     name: str
     version: int
     flavors: list[str]
+    source: str = ""
+    description: str | None = ""
+    tags: dict[str, str | None] = {}
 
 
 class AliasMoved(Detail, frozen=True, kw_only=True):
@@ -335,7 +342,6 @@ class ModelChanged(Detail, frozen=True, kw_only=True):
     version: int | None = None
     what: str
     tags: dict[str, str | None] = {}
-    """What tags were set to; None stands for a value too long to be kept with an event."""
     removed: list[str] = []
     """Tags that were taken away."""
 

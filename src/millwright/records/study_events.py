@@ -1,4 +1,4 @@
-"""What happens around runs, as records: studies and their trials, saved views."""
+"""What happens around runs, as records: studies, saved views, and what is removed for good."""
 
 from __future__ import annotations
 
@@ -26,3 +26,10 @@ class ViewChanged(Detail, frozen=True, kw_only=True):
 
     name: str
     removed: bool = False
+
+
+class ModelsPurged(Detail, frozen=True, kw_only=True):
+    """Models and versions that had been deleted were removed for good."""
+
+    models: int
+    versions: int

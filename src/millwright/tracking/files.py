@@ -25,6 +25,8 @@ from millwright.metadata.database import Database
 from millwright.metadata.tables import artifact_files as tables
 from millwright.records.events import Act, ArtifactsRemoved, Subject
 from millwright.records.runs import ArtifactEntry, ArtifactFile, LoggedModel, Run
+from millwright.tracking.limits import Limits
+from millwright.tracking.quotas import check_files
 
 MAX_FILES_AT_ONCE = 10_000
 MODEL_MARK = "m-"
@@ -54,18 +56,25 @@ class Files:
     """The artifacts by path of all projects of a home."""
 
     def __init__(
-        self, database: Database, artifacts: ArtifactStore, journal: Journal, clock: Clock
+        self,
+        database: Database,
+        artifacts: ArtifactStore,
+        journal: Journal,
+        clock: Clock,
+        *,
+        limits: Limits | None = None,
     ) -> None:
         self._database = database
         self._artifacts = artifacts
         self._journal = journal
         self._clock = clock
+        self._limits = limits or Limits()
 
     def put(self, act: Act, files: Sequence[ArtifactFile]) -> None:
         """Give stored bytes their paths, all or none, in place of what had them.
 
-        Raises Invalid for a path that cannot be, or bytes that have another size, and NotFound
-        for bytes that are not stored.
+        Raises Invalid for a path that cannot be, or bytes that have another size, NotFound for
+        bytes that are not stored, and Denied when the project's quota is used up.
         """
         if len(files) > MAX_FILES_AT_ONCE:
             raise Invalid(
@@ -84,6 +93,7 @@ class Files:
             rows.append((*split(one.path), digest, size_bytes))
         with self._database.write() as tx:
             tables.put_files(tx, project=act.project_key, files=rows, now_us=self._clock.now_us())
+            check_files(tx, self._limits, project=act.project_key)
 
     def put_below(self, act: Act, folder: str, files: Sequence[ArtifactFile]) -> None:
         """Give stored bytes their paths below a folder, all or none."""

@@ -17,17 +17,28 @@ from millwright.metadata.tables.telemetry import Keys
 from millwright.records.events import Act, RunAmended, Subject
 from millwright.records.runs import LoggedDataset, MetricPoint, RunLink
 from millwright.tracking.handles import find_run, lock_active, lock_running
+from millwright.tracking.limits import Limits
+from millwright.tracking.quotas import check_points
 from millwright.tracking.telemetry import check_texts, digest_of, store, stored_points
 
 
 class Logs:
     """Takes what is logged to the runs of all projects of a home."""
 
-    def __init__(self, database: Database, journal: Journal, clock: Clock, keys: Keys) -> None:
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        clock: Clock,
+        keys: Keys,
+        *,
+        limits: Limits | None = None,
+    ) -> None:
         self._database = database
         self._journal = journal
         self._clock = clock
         self._keys = keys
+        self._limits = limits or Limits()
 
     def log_batch(
         self,
@@ -105,6 +116,8 @@ class Logs:
                 locked = lock_active if amends else lock_running
                 handle = locked(tx, act.project_key, run)
                 store(tx, self._keys, run, handle, points=points, params=params, tags=tags)
+                if points:
+                    check_points(tx, self._limits, run_pk=handle.pk, run=run)
                 if handle.status != "running":
                     digest = digest_of(points=points, params=params, tags=tags)
                     self._note_amended(tx, act, run, digest)

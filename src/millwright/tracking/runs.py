@@ -47,8 +47,10 @@ from millwright.tracking.handles import (
     lock_handle,
     lock_running,
 )
+from millwright.tracking.limits import Limits
 from millwright.tracking.logs import Logs
 from millwright.tracking.metrics import Metrics
+from millwright.tracking.quotas import check_runs
 from millwright.tracking.reading import complete
 from millwright.tracking.telemetry import (
     check_texts,
@@ -70,15 +72,22 @@ class Runs:
     """The runs of all projects of a home."""
 
     def __init__(
-        self, database: Database, journal: Journal, clock: Clock, *, keys: Keys | None = None
+        self,
+        database: Database,
+        journal: Journal,
+        clock: Clock,
+        *,
+        keys: Keys | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._database = database
         self._journal = journal
         self._clock = clock
         self._keys = keys or Keys()
+        self._limits = limits or Limits()
         self.experiments = Experiments(database, journal, clock)
         """The sets that runs belong to."""
-        self.logs = Logs(database, journal, clock, self._keys)
+        self.logs = Logs(database, journal, clock, self._keys, limits=self._limits)
         """What is logged; the most used of it has a name here too."""
         self.metrics = Metrics(database, self._keys)
         """The histories of metrics."""
@@ -168,6 +177,7 @@ class Runs:
             source=source,
             user=user,
         )
+        check_runs(tx, self._limits, experiment_pk=experiment_pk, experiment=experiment)
         detail = RunStarted(reason=act.reason, name=name, kind=kind, experiment=experiment)
         self._journal.append(tx, act, detail, [Subject(kind="run", id=run)])
         return run

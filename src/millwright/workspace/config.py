@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from millwright.core.clock import MAX_DAYS
 from millwright.core.errors import Invalid
 from millwright.core.refs import check_name, did_you_mean
 from millwright.governance.policy import Policy
+from millwright.tracking.limits import Limits
 
 FILE_NAME = "millwright.toml"
 ENV_PREFIX = "MILLWRIGHT_"
@@ -41,6 +43,21 @@ class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Origins that may lie inside and need no https, such as `http://127.0.0.1:9000`."""
 
 
+class RetentionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `[retention]`."""
+
+    days: Annotated[float, Meta(ge=0, le=MAX_DAYS)] = 30.0
+    """How long what was deleted can be restored, before a purge removes it."""
+
+
+class QuotaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `[quota]`: what each project may hold; what is left out is not limited."""
+
+    runs_per_experiment: Annotated[int, Meta(ge=0)] | None = None
+    points_per_run: Annotated[int, Meta(ge=0)] | None = None
+    artifact_bytes: Annotated[int, Meta(ge=0)] | None = None
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of `millwright.toml`; every key may be left out."""
 
@@ -52,6 +69,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Work on the server there instead of a home on this machine."""
     policy: PolicySettings = PolicySettings()
     webhooks: WebhookSettings = WebhookSettings()
+    retention: RetentionSettings = RetentionSettings()
+    quota: QuotaSettings = QuotaSettings()
+
+
+_SECTIONS: dict[str, type[Struct]] = {
+    "policy": PolicySettings,
+    "webhooks": WebhookSettings,
+    "retention": RetentionSettings,
+    "quota": QuotaSettings,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +97,8 @@ class Config:
     policy: Policy
     webhook_origins: tuple[str, ...] = ()
     """Where webhooks may lead besides public addresses by https."""
+    limits: Limits = field(default_factory=Limits)
+    """How much a project may hold, and how long what was deleted can be restored."""
 
 
 def load_config(
@@ -113,6 +142,12 @@ def load_config(
             gate=read_gate(root, settings.policy.gate),
         ),
         webhook_origins=check_origins(settings.webhooks.allow),
+        limits=Limits(
+            retention_days=settings.retention.days,
+            runs_per_experiment=settings.quota.runs_per_experiment,
+            points_per_run=settings.quota.points_per_run,
+            artifact_bytes=settings.quota.artifact_bytes,
+        ),
     )
 
 
@@ -157,7 +192,7 @@ def read_settings(path: Path) -> Settings:
     except OSError as error:
         raise Invalid(f"{path} cannot be read", why=error.strerror or str(error)) from error
     _refuse_unknown(path, raw, Settings, "")
-    for name, shape in (("policy", PolicySettings), ("webhooks", WebhookSettings)):
+    for name, shape in _SECTIONS.items():
         section: object = raw.get(name)
         if isinstance(section, dict):
             _refuse_unknown(path, cast("dict[str, object]", section), shape, f"{name}.")

@@ -33,6 +33,7 @@ from millwright.metadata.tables.models import VersionRow
 from millwright.records.access import Actor, Permission, Role
 from millwright.records.events import AccessDenied, Act, HomeCreated, Subject
 from millwright.records.pipelines import PipelineRun
+from millwright.tracking.limits import Limits
 from millwright.workspace.arguments import parse_choice
 from millwright.workspace.config import Config
 from millwright.workspace.nouns import Nouns
@@ -65,6 +66,7 @@ class Home(Rooms):
         policy: Policy | None = None,
         clock: Clock | None = None,
         webhook_origins: Sequence[str] = (),
+        limits: Limits | None = None,
     ) -> Home:
         """Make a home in the folder `path`, or open the one that is there.
 
@@ -113,6 +115,7 @@ class Home(Rooms):
                 policy=policy,
                 clock=clock,
                 webhook_origins=webhook_origins,
+                limits=limits,
             )
 
         with store.write() as tx:
@@ -134,6 +137,7 @@ class Home(Rooms):
         policy: Policy | None = None,
         clock: Clock | None = None,
         webhook_origins: Sequence[str] = (),
+        limits: Limits | None = None,
     ) -> Home:
         """Open the home in the folder `path`.
 
@@ -160,6 +164,7 @@ class Home(Rooms):
             policy=policy or Policy(),
             clock=clock or SystemClock(),
             webhook_origins=webhook_origins,
+            limits=limits,
         )
 
     def close(self) -> None:
@@ -363,6 +368,7 @@ class Workspace(Nouns):
             database=config.database,
             policy=config.policy,
             webhook_origins=config.webhook_origins,
+            limits=config.limits,
         )
         try:
             session = home.session(home.principal(config.actor), config.project)

@@ -20,6 +20,7 @@ from millwright.records.models import (
     Risk,
     Stage,
 )
+from millwright.records.purges import Purged
 from millwright.workspace.services import Service
 
 
@@ -98,6 +99,13 @@ class Models(Service):
 
     def restore(self, *, name: str, reason: str = "") -> None:
         self.home.model_changes.restore(self.session.act(reason), name)
+
+    def purge(
+        self, *, older_than_days: float | None = None, dry_run: bool = False, reason: str = ""
+    ) -> Purged:
+        return self.home.model_purges.purge(
+            self.session.act(reason), older_than_days=older_than_days, dry_run=dry_run
+        )
 
     def govern(self, *, name: str, governed: bool, reason: str = "") -> None:
         self.home.model_changes.govern(self.session.act(reason), name, governed=governed)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from millwright.registry.changes import Changes
     from millwright.registry.models import Models
     from millwright.registry.packages import Packages
+    from millwright.registry.purge import Purges as ModelPurges
     from millwright.registry.search import Searches as ModelSearches
     from millwright.registry.sources import Sources
 
@@ -108,6 +109,15 @@ class Rooms(TrackingRooms):
             self.promotions.guard_stage(tx, act, version, stage)
 
         return Changes(self.database, self.journal, self.clock, guard=ask_policy)
+
+    @cached_property
+    def model_purges(self) -> ModelPurges:
+        """Models and versions that were deleted, removed for good."""
+        from millwright.registry.purge import Purges as ModelPurges
+
+        return ModelPurges(
+            self.database, self.journal, self.clock, retention_days=self.limits.retention_days
+        )
 
     @cached_property
     def model_sources(self) -> Sources:

@@ -9,6 +9,7 @@ from millwright.doors.runs import FoundRuns, HistoryPage, RunPage
 from millwright.metadata.paging import read_token, write_token
 from millwright.records.comparisons import ParallelChart, RunComparison
 from millwright.records.pipelines import PipelineRun
+from millwright.records.purges import Purged
 from millwright.records.runs import (
     ArtifactEntry,
     ArtifactFile,
@@ -146,6 +147,13 @@ class Runs(Service):
 
     def restore(self, *, run: RunId, reason: str = "") -> None:
         self.home.runs.restore(self.session.act(reason), run)
+
+    def purge(
+        self, *, older_than_days: float | None = None, dry_run: bool = False, reason: str = ""
+    ) -> Purged:
+        return self.home.purges.purge(
+            self.session.act(reason), older_than_days=older_than_days, dry_run=dry_run
+        )
 
     def show(self, *, ref: str) -> Run:
         return self.home.runs.get(self.session.key, ref, with_points=True)

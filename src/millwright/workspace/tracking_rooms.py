@@ -17,6 +17,7 @@ from millwright.governance.policy import Policy
 from millwright.journal.checkpoints import SigningKey
 from millwright.journal.log import Journal
 from millwright.metadata.database import Database
+from millwright.tracking.limits import Limits
 
 if TYPE_CHECKING:
     from millwright.artifacts.store import ArtifactStore
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from millwright.tracking.comparisons import Comparisons
     from millwright.tracking.files import Files
     from millwright.tracking.logged_models import LoggedModels
+    from millwright.tracking.purge import Purges
     from millwright.tracking.runs import Runs
     from millwright.tracking.search import Searches
     from millwright.tracking.studies import Studies
@@ -46,6 +48,7 @@ class TrackingRooms:
         policy: Policy,
         clock: Clock,
         webhook_origins: Sequence[str] = (),
+        limits: Limits | None = None,
     ) -> None:
         self.path = path
         self.database = database
@@ -54,6 +57,7 @@ class TrackingRooms:
         self.clock = clock
         self.policy = policy
         self.webhook_origins = tuple(webhook_origins)
+        self.limits = limits or Limits()
         self.key = key
         self.origin = f"millwright/{home_id}"
         self.journal = Journal(database, key, clock, origin=self.origin)
@@ -80,7 +84,13 @@ class TrackingRooms:
         """What was executed."""
         from millwright.tracking.runs import Runs
 
-        return Runs(self.database, self.journal, self.clock, keys=self.keys_of_telemetry)
+        return Runs(
+            self.database,
+            self.journal,
+            self.clock,
+            keys=self.keys_of_telemetry,
+            limits=self.limits,
+        )
 
     @cached_property
     def keys_of_telemetry(self) -> Keys:
@@ -137,11 +147,20 @@ class TrackingRooms:
         return Views(self.database, self.journal, self.clock)
 
     @cached_property
+    def purges(self) -> Purges:
+        """Runs that were deleted, removed for good."""
+        from millwright.tracking.purge import Purges
+
+        return Purges(
+            self.database, self.journal, self.clock, retention_days=self.limits.retention_days
+        )
+
+    @cached_property
     def files(self) -> Files:
         """Artifacts by path."""
         from millwright.tracking.files import Files
 
-        return Files(self.database, self.artifacts, self.journal, self.clock)
+        return Files(self.database, self.artifacts, self.journal, self.clock, limits=self.limits)
 
     @cached_property
     def logged_models(self) -> LoggedModels:
