@@ -110,32 +110,31 @@ def example(event: WebhookEvent) -> dict[str, JsonValue]:
 
 
 def _created(created: ModelCreated, about: About) -> Notice:
-    description = about.description or None
+    said: dict[str, JsonValue] = {"name": created.name}
+    description = about.description if created.description is None else created.description
+    tags = _whole(created.tags, about.tags)
     if about.is_prompt:
-        tags = _without(about.tags, IS_PROMPT, PROMPT_TYPE)
-        return Notice(
-            "prompt.created", {"name": created.name, "tags": tags, "description": description}
-        )
-    tags = _without(about.tags)
-    return Notice(
-        "registered_model.created",
-        {"name": created.name, "tags": tags, "description": description},
-    )
+        said["tags"] = _without(tags, IS_PROMPT, PROMPT_TYPE)
+        return Notice("prompt.created", said | {"description": description or None})
+    said["tags"] = _without(tags)
+    return Notice("registered_model.created", said | {"description": description or None})
 
 
 def _registered(registered: ModelVersionRegistered, about: About) -> Notice:
     version = about.version
-    tags = {} if version is None else version.tags
     said: dict[str, JsonValue] = {"name": registered.name, "version": str(registered.version)}
-    description = None if version is None else version.description or None
+    description = registered.description
+    if description is None:
+        description = "" if version is None else version.description
+    tags = _whole(registered.tags, {} if version is None else version.tags)
     if about.is_prompt:
         said["template"] = tags.get(PROMPT_TEXT)
         said["tags"] = _without(tags, IS_PROMPT, PROMPT_TYPE, PROMPT_TEXT)
-        return Notice("prompt_version.created", said | {"description": description})
-    said["source"] = "" if version is None else version.source
+        return Notice("prompt_version.created", said | {"description": description or None})
+    said["source"] = registered.source
     said["run_id"] = None if version is None or version.run is None else to_hex(version.run)
     said["tags"] = _without(tags)
-    return Notice("model_version.created", said | {"description": description})
+    return Notice("model_version.created", said | {"description": description or None})
 
 
 def _moved(moved: AliasMoved, about: About) -> Notice:
@@ -166,13 +165,15 @@ def _changed(changed: ModelChanged, about: About) -> list[Notice]:
         )
         standing = {} if about.version is None else about.version.tags
     found = [
-        # A value too long for the event is that of now.
-        Notice(
-            of_set, said | {"key": key, "value": standing.get(key, "") if value is None else value}
-        )
-        for key, value in changed.tags.items()
+        Notice(of_set, said | {"key": key, "value": value})
+        for key, value in _whole(changed.tags, standing).items()
     ]
     return found + [Notice(of_removed, said | {"key": key}) for key in changed.removed]
+
+
+def _whole(kept: Mapping[str, str | None], standing: Mapping[str, str]) -> dict[str, str]:
+    """Return tags as an event keeps them; a value too long for it is that of now."""
+    return {key: standing.get(key, "") if value is None else value for key, value in kept.items()}
 
 
 def _without(tags: Mapping[str, str], *keys: str) -> dict[str, JsonValue]:

@@ -78,9 +78,14 @@ def encode_detail(detail: Detail, *, reason: str) -> bytes:
     return body
 
 
+def short_text(text: str) -> str | None:
+    """Return a text as a detail keeps it: None for one too long to be repeated there."""
+    return text if len(text) <= MAX_TEXT_CHARS else None
+
+
 def short_texts(texts: Mapping[str, str]) -> dict[str, str | None]:
-    """Return texts as a detail keeps them: None for one too long to be repeated there."""
-    return {key: value if len(value) <= MAX_TEXT_CHARS else None for key, value in texts.items()}
+    """Return texts by key as a detail keeps them."""
+    return {key: short_text(value) for key, value in texts.items()}
 
 
 def commitment(salt: bytes, body: bytes) -> str:

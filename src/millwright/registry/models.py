@@ -27,6 +27,7 @@ from millwright.core.ids import (
     parse_id,
 )
 from millwright.core.refs import LATEST, Ref, check_model_name, did_you_mean, parse_ref
+from millwright.journal.leaves import short_text, short_texts
 from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.tables import model_changes as change_tables
 from millwright.metadata.tables import models as tables
@@ -107,7 +108,12 @@ class Models:
             if added:
                 pk = self._row(tx, act.project_key, name).pk
                 change_tables.upsert_tags(tx, pk=pk, tags=tags or {}, of_version=False)
-                detail = ModelCreated(name=name, risk=risk)
+                detail = ModelCreated(
+                    name=name,
+                    risk=risk,
+                    description=short_text(description),
+                    tags=short_texts(tags or {}),
+                )
                 self._recorder.append(tx, act, detail, [Subject(kind="model", id=model_id)])
             model = self._model(tx, act.project_key, name)
         if model.risk != risk:
@@ -195,7 +201,13 @@ class Models:
         if run is not None:
             subjects.append(Subject(kind="run", id=run))
         detail = ModelVersionRegistered(
-            reason=act.reason, name=name, version=number, flavors=version.flavors
+            reason=act.reason,
+            name=name,
+            version=number,
+            flavors=version.flavors,
+            source=found.source,
+            description=short_text(found.description),
+            tags=short_texts(found.tags),
         )
         self._recorder.append(tx, act, detail, subjects)
         return version

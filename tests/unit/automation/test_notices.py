@@ -57,19 +57,31 @@ def version(run: RunId | None = None, tags: dict[str, str] | None = None) -> Mod
 
 
 def test_a_model_is_told_with_its_tags() -> None:
-    about = About(tags={"team": "risk"}, description="")
-    assert notices(event("ModelCreated", name="churn", risk="low"), about) == [
+    about = About(tags={"team": "fraud", "long": "x", "later": "1"}, description="later")
+    told = event("ModelCreated", name="churn", risk="low", tags={"team": "risk", "long": None})
+    # What was set since is another event; only what is too long for the journal is read there.
+    assert notices(told, about) == [
         Notice(
             "registered_model.created",
-            {"name": "churn", "tags": {"team": "risk"}, "description": None},
+            {"name": "churn", "tags": {"team": "risk", "long": "x"}, "description": None},
         )
     ]
+    long = event("ModelCreated", name="churn", risk="low", description=None)
+    assert notices(long, about)[0].data["description"] == "later"
 
 
 def test_a_version_is_told_with_source_and_run() -> None:
     run = RunId(new_id("run"))
-    about = About(tags={}, description="", version=version(run, {"checked": "yes"}))
-    told = event("ModelVersionRegistered", name="churn", version=3, flavors=["onnx"])
+    about = About(tags={}, description="", version=version(run, {"later": "yes"}))
+    told = event(
+        "ModelVersionRegistered",
+        name="churn",
+        version=3,
+        flavors=["onnx"],
+        source="models:/m-1",
+        description=None,
+        tags={"checked": "yes"},
+    )
     assert notices(told, about) == [
         Notice(
             "model_version.created",
@@ -86,12 +98,20 @@ def test_a_version_is_told_with_source_and_run() -> None:
 
 
 def test_a_prompt_has_words_of_its_own() -> None:
-    assert notices(event("ModelCreated", name="ask", risk="low"), PROMPT) == [
+    made = event("ModelCreated", name="ask", risk="low", description="d", tags=dict(PROMPT.tags))
+    assert notices(made, PROMPT) == [
         Notice("prompt.created", {"name": "ask", "tags": {"team": "risk"}, "description": "d"})
     ]
-    text = version(tags={IS_PROMPT: "true", PROMPT_TEXT: "Say {{x}}", "k": "v"})
+    text = version(tags={PROMPT_TEXT: "Say {{x}}"})
     about = About(tags=PROMPT.tags, description="", version=text)
-    told = event("ModelVersionRegistered", name="ask", version=3, flavors=[])
+    told = event(
+        "ModelVersionRegistered",
+        name="ask",
+        version=3,
+        flavors=[],
+        description="better",
+        tags={IS_PROMPT: "true", PROMPT_TEXT: None, "k": "v"},
+    )
     assert notices(told, about) == [
         Notice(
             "prompt_version.created",
