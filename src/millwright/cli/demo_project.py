@@ -41,7 +41,7 @@ def demo(
     expectations: list[dict[str, object]],
     risk: str = "low",
     kind: str = "forest",
-    max_depth: int = 6,
+    max_depth: int = 3,
     trees: int = 100,
     seed: int = 0,
     holdout: float = 0.3,

@@ -36,7 +36,7 @@ from millwright.pipelines.plan import Known, Made, bind_arguments, decide
 from millwright.pipelines.plan import plan as make_plan
 from millwright.pipelines.recording import Recording, StepState
 from millwright.records.pipelines import Fingerprint, PipelineRun, PlannedStep, StepOutput
-from millwright.records.runs import Problem, RunStatus
+from millwright.records.runs import Infinite, Problem, RunStatus
 
 LOG_LINES = 20
 """How many lines of its log a failed step's report holds."""
@@ -339,7 +339,7 @@ class _Execution:
         text: str = "",
         done: float = 0.0,
         total: float | None = None,
-        metrics: Mapping[str, float | None] | None = None,
+        metrics: Mapping[str, float | Infinite | None] | None = None,
         seconds: float = 0.0,
         problem: Problem | None = None,
     ) -> None:

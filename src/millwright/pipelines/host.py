@@ -14,7 +14,15 @@ from millwright.core.ids import EventId, RunId
 from millwright.metadata.database import Database, Writer
 from millwright.pipelines.executor import Executor, StoreAddress
 from millwright.records.events import Act, Detail, Subject
-from millwright.records.runs import MetricPoint, Problem, RunKind, RunLink, RunSource, RunStatus
+from millwright.records.runs import (
+    Infinite,
+    MetricPoint,
+    Problem,
+    RunKind,
+    RunLink,
+    RunSource,
+    RunStatus,
+)
 
 
 class RunLog(Protocol):
@@ -116,7 +124,7 @@ class StepEvent:
     """With `log`: what was printed."""
     done: float = 0.0
     total: float | None = None
-    metrics: Mapping[str, float | None] | None = None
+    metrics: Mapping[str, float | Infinite | None] | None = None
     seconds: float = 0.0
     """With what ends a step or run: how long it took."""
     problem: Problem | None = None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec.structs import replace
 
 from millwright.core.digest import Digest
 from millwright.core.errors import Failed, MillwrightError
 from millwright.core.ids import RunId
 from millwright.metadata.database import Writer
 from millwright.metadata.tables import pipelines as tables
+from millwright.metadata.tables import runs as run_tables
+from millwright.metadata.tables import telemetry as telemetry_tables
 from millwright.pipelines.arguments import Argument
 from millwright.pipelines.cache import Cache, Cached, Missed
 from millwright.pipelines.executor import Noted
@@ -60,6 +65,8 @@ class Recording:
         self._host = host
         self._cache = cache
         self.run = NO_RUN
+        self._measured: dict[str, RunId] = {}
+        """Step -> the run that measured its result: its own, or the one it was kept from."""
 
     def begin(self) -> None:
         """Begin the pipeline's run, with its parameters and inputs."""
@@ -125,6 +132,7 @@ class Recording:
             why=why,
             outputs=found.outputs,
         )
+        self._measured[step.node.name] = found.run
         self._finish_without_running(tx, step)
 
     def write_skipped(self, tx: Writer, step: StepState, why: str) -> None:
@@ -150,6 +158,8 @@ class Recording:
         """Record how a step that ran has ended, and keep its result for the next time."""
         assert step.known is not None
         outcome = "ran" if step.state == "ran" else "failed"
+        if outcome == "ran":
+            self._measured[step.node.name] = step.run
         tables.end_step_run(tx, run=step.run, outcome=outcome, outputs=outputs)
         if outcome == "ran" and step.node.step.cache:
             now_us = self._host.clock.now_us()
@@ -188,8 +198,11 @@ class Recording:
         return points
 
     def end(self, status: RunStatus, problem: Problem | None) -> PipelineRun:
-        """Close the pipeline's run and return it as it was recorded."""
+        """Close the pipeline's run, with what its steps measured, and return it as recorded."""
         host = self._host
+        points = self._gather()
+        if points:
+            host.runs.log_metrics(host.act, self.run, points)
         with host.database.write() as tx:
             host.runs.finish_in(
                 tx, host.act, self.run, status=status, error=problem, log_digest=None
@@ -214,6 +227,25 @@ class Recording:
             self.end("cancelled" if isinstance(error, KeyboardInterrupt) else "failed", problem)
         except MillwrightError as second:
             error.add_note(f"the run could not be closed either: {second.what}")
+
+    def _gather(self) -> list[MetricPoint]:
+        """Return the newest point of each metric of the steps.
+
+        Where two steps have one of the same name, each is called `step.name`.
+        """
+        with self._host.database.read() as tx:
+            handles = {
+                step: run_tables.find_handle(tx, project=self._host.act.project_key, run_id=run)
+                for step, run in self._measured.items()
+            }
+            keys = {step: one.pk for step, one in handles.items() if one is not None}
+            latest = telemetry_tables.read_latest(tx, run_pks=list(keys.values()))
+        found = [(step, point) for step, pk in keys.items() for point in latest.get(pk, [])]
+        times = Counter(point.key for _, point in found)
+        return [
+            point if times[point.key] == 1 else replace(point, key=f"{step}.{point.key}")
+            for step, point in found
+        ]
 
     def _start_run(self, tx: Writer, step: StepState) -> RunId:
         return self._host.runs.start_in(

@@ -61,14 +61,14 @@ class VersionRow(Struct, frozen=True, kw_only=True):
     run_id: RunId | None
     actor: ActorId
     created_us: int
-    description: str
-    source: str
-    run_link: str
-    logged_model: LoggedModelId | None
-    stage: Stage
-    deprecated: str | None
-    changed_us: int
-    deleted_us: int | None
+    description: str = ""
+    source: str = ""
+    run_link: str = ""
+    logged_model: LoggedModelId | None = None
+    stage: Stage = "None"
+    deprecated: str | None = None
+    changed_us: int = 0
+    deleted_us: int | None = None
 
     def model_version(
         self, tags: dict[str, str] | None = None, aliases: list[str] | None = None
