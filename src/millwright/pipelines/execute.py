@@ -265,7 +265,9 @@ class _Execution:
             step.problem = problem_of(error)
             return
         if points:
-            metrics = {point.key: point.value for point in points}
+            metrics: dict[str, float | Infinite | None] = {
+                point.key: point.value for point in points
+            }
             self._tell("metrics", step.run, step, metrics=metrics)
 
     def _take_end(self, step: StepState, message: Finished | Broke | Lost) -> None:
