@@ -34,7 +34,7 @@ test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not storm and not interop"
 
 # Each foreign tool in an environment of its own, below .interop, from a lock of its own.
-ENVIRONMENTS := jupyter mlflow2 mlflow3 trackers
+ENVIRONMENTS := jupyter mlflow2 mlflow2-store mlflow3 trackers
 
 .interop/%/ready: tests/interop/environments/%.lock
 	test -x .interop/$*/bin/python || $(PYTHON) -m venv .interop/$*
