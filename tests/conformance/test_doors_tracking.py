@@ -9,12 +9,13 @@ import pytest
 
 from fixtures.example_host import serving
 from millwright.client.services import Client
-from millwright.core.errors import Conflict, Invalid, NotFound
+from millwright.core.errors import Conflict, Denied, Invalid, NotFound
 from millwright.doors.door import Door
 from millwright.records.runs import MetricPoint, RunSource
 from millwright.records.studies import Choice, FloatRange, IntRange
 from millwright.records.views import ViewSpec
 from millwright.server.host import Host
+from millwright.tracking.limits import Limits
 from millwright.workspace.open import Home
 
 pytestmark = pytest.mark.sockets
@@ -126,3 +127,37 @@ def test_a_view_is_saved_and_read_alike(
     for one in both:
         with pytest.raises(NotFound):
             one.views.show(name=name)
+
+
+def test_what_is_deleted_is_purged_alike(
+    door: Door, both: tuple[Door, Door], request: pytest.FixtureRequest
+) -> None:
+    experiment = f"gone {request.node.name}"
+    run = door.runs.start(name="fit", source=SOURCE, experiment=experiment).id
+    door.runs.delete(run=run)
+    door.models.create(name="gone")
+    door.models.delete(name="gone")
+    for one in both:
+        assert one.runs.purge(older_than_days=0, dry_run=True).runs == 1
+        assert one.models.purge(older_than_days=0, dry_run=True).models == 1
+        assert one.runs.purge().runs == one.models.purge().models == 0
+    done = door.runs.purge(older_than_days=0, reason="a test")
+    assert (done.runs, done.dry_run, done.kept) == (1, False, [])
+    assert door.models.purge(older_than_days=0).models == 1
+    for one in both:
+        with pytest.raises(NotFound):
+            one.runs.show(ref=run)
+
+
+def test_a_quota_is_told_alike(home: Home, both: tuple[Door, Door]) -> None:
+    before, home.runs.limits = home.runs.limits, Limits(runs_per_experiment=0)
+    told: list[str] = []
+    try:
+        for one in both:
+            with pytest.raises(Denied) as raised:
+                one.runs.start(name="fit", source=SOURCE, experiment="full")
+            told.append(str(raised.value))
+    finally:
+        home.runs.limits = before
+    assert told[0] == told[1]
+    assert "[quota] runs_per_experiment = 0" in told[0]

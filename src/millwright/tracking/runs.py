@@ -84,10 +84,11 @@ class Runs:
         self._journal = journal
         self._clock = clock
         self._keys = keys or Keys()
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
+        """How much an experiment and a run may hold."""
         self.experiments = Experiments(database, journal, clock)
         """The sets that runs belong to."""
-        self.logs = Logs(database, journal, clock, self._keys, limits=self._limits)
+        self.logs = Logs(database, journal, clock, self._keys, limits=self.limits)
         """What is logged; the most used of it has a name here too."""
         self.metrics = Metrics(database, self._keys)
         """The histories of metrics."""
@@ -177,7 +178,7 @@ class Runs:
             source=source,
             user=user,
         )
-        check_runs(tx, self._limits, experiment_pk=experiment_pk, experiment=experiment)
+        check_runs(tx, self.limits, experiment_pk=experiment_pk, experiment=experiment)
         detail = RunStarted(reason=act.reason, name=name, kind=kind, experiment=experiment)
         self._journal.append(tx, act, detail, [Subject(kind="run", id=run)])
         return run

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millwright.core.clock import SystemClock, to_datetime, to_text
+from millwright.core.clock import US_PER_DAY, SystemClock, deadline_us, to_datetime, to_text
+from millwright.core.errors import Invalid
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)))  # noqa: DTZ001 - aware below
@@ -23,3 +25,16 @@ def test_the_system_clock_tells_utc_and_monotonic_time() -> None:
     first = clock.monotonic_s()
     clock.sleep(0)
     assert clock.monotonic_s() >= first
+
+
+@given(st.integers(0, 10**16), st.integers(0, 3650))
+def test_what_is_so_many_days_old_lies_before_the_deadline(now_us: int, days: int) -> None:
+    deadline = deadline_us(now_us, days)
+    assert now_us - days * US_PER_DAY < deadline
+    assert now_us - days * US_PER_DAY + 1 >= deadline
+
+
+def test_days_that_cannot_be_are_refused() -> None:
+    for days in (-0.5, 40_000.0, float("nan"), float("inf")):
+        with pytest.raises(Invalid, match="days old"):
+            deadline_us(0, days)

@@ -6,6 +6,7 @@ import pytest
 
 from millwright.core.errors import Invalid
 from millwright.governance.policy import Policy
+from millwright.tracking.limits import Limits
 from millwright.workspace.config import (
     FILE_NAME,
     Config,
@@ -26,6 +27,14 @@ protected_aliases = ["champion", "live"]
 needs_gate = false
 approval_days = 2.5
 gate = "gate.yaml"
+
+[retention]
+days = 7
+
+[quota]
+runs_per_experiment = 1000
+points_per_run = 2_000_000
+artifact_bytes = 50_000_000_000
 """
 
 
@@ -53,12 +62,19 @@ class TestReading:
                 approval_days=2.5,
                 gate="checks: [{check: signature}]\n",
             ),
+            limits=Limits(
+                retention_days=7.0,
+                runs_per_experiment=1000,
+                points_per_run=2_000_000,
+                artifact_bytes=50_000_000_000,
+            ),
         )
 
     def test_without_a_file_there_are_defaults(self, tmp_path: Path) -> None:
         found = load_config(environment={}, folder=tmp_path)
         assert (found.home, found.project, found.url) == (tmp_path / ".millwright", "default", None)
         assert found.policy == Policy()
+        assert found.limits == Limits()
 
     def test_the_nearest_file_above_counts_and_makes_the_root(self, tmp_path: Path) -> None:
         deep = tmp_path / "a" / "b"
@@ -84,6 +100,9 @@ class TestRefusing:
             ("project = 3", "value of the wrong kind", ""),
             ('[policy]\nneeds_gate = "yes"', "value of the wrong kind", ""),
             ('policy = "strict"', "value of the wrong kind", ""),
+            ("[retention]\ndays = -1", "value of the wrong kind", ""),
+            ("[quota]\npoints_per_run = -1", "value of the wrong kind", ""),
+            ("[quota]\nruns = 1", "unknown key 'quota.runs'", ""),
             ("project = ", "not readable TOML", ""),
             ('[policy]\ngate = "nowhere.yaml"', r"nowhere\.yaml cannot be read", ""),
         ],
