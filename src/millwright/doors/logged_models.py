@@ -44,8 +44,10 @@ class LoggedModels(Protocol):
         type: str = "",
         params: dict[str, str] | None = None,
         tags: dict[str, str] | None = None,
+        id: LoggedModelId | None = None,
+        created_us: int | None = None,
     ) -> LoggedModel:
-        """Make a model that is yet to be filled."""
+        """Make a model that is yet to be filled; with an `id` the call may be made again."""
         ...
 
     @operation("GET", "/logged-models/{id}", needs=Permission.RUN_READ)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from millwright.core.ids import LoggedModelId, RunId, to_hex
+from millwright.core.errors import Conflict, Invalid
+from millwright.core.ids import LoggedModelId, RunId, from_hex, to_hex
 from millwright.doors.door import Door
 from millwright.records.runs import ArtifactFile, LoggedModel, LoggedModelMetric, ModelUse
 from millwright.sdk.imported_run import FILES_AT_ONCE, RunTaker, spelled
@@ -27,14 +29,7 @@ class LoggedModelTaker:
 
     def take(self, taker: RunTaker, found: FoundLoggedModel) -> int:
         """Take a model that a run made; return 1 when it is kept whole, else 0."""
-        model = self.find(found.uuid) or self._door.logged_models.create(
-            experiment=f"#{taker.run.experiment_number}",
-            name=found.name,
-            run=taker.id,
-            type=found.type,
-            params=found.params,
-            tags=found.tags | {SOURCE: self._source.kind, ID: found.uuid},
-        )
+        model = self.find(found.uuid) or self._make(taker, found)
         self._taken[found.uuid] = model
         is_whole = self._store_files(model, found, taker)
         self._door.logged_models.finish(id=model.id, status=found.status)
@@ -44,6 +39,24 @@ class LoggedModelTaker:
         if found.measures:
             self._measures.append((model.id, found.measures))
         return int(is_whole)
+
+    def _make(self, taker: RunTaker, found: FoundLoggedModel) -> LoggedModel:
+        """Make our model, under the id it had, by which links to it go on."""
+        create = partial(
+            self._door.logged_models.create,
+            experiment=f"#{taker.run.experiment_number}",
+            name=found.name,
+            run=taker.id,
+            type=found.type,
+            params=found.params,
+            tags=found.tags | {SOURCE: self._source.kind, ID: found.uuid},
+            created_us=found.created_us,
+        )
+        try:
+            return create(id=LoggedModelId(from_hex(found.uuid, "lgm")))
+        except (Conflict, Invalid):
+            # Another project of the home has it under that id, or it is none of 32 digits.
+            return create()
 
     def find(self, uuid: str) -> LoggedModel | None:
         """Return our model for a foreign one, taken now or by an earlier import."""

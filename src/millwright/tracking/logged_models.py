@@ -114,13 +114,22 @@ class LoggedModels:
         type_: str = "",
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
+        id_: LoggedModelId | None = None,
+        created_us: int | None = None,
     ) -> LoggedModel:
-        """Make a model that is yet to be filled; raises NotFound and Invalid."""
+        """Make a model that is yet to be filled; raises NotFound and Invalid.
+
+        With an id of the caller's the same call may be made again: the model is then the one
+        that is there.
+        """
         check_title(name, "logged model")
         check_texts("parameter", params or {})
         check_texts("tag", tags or {})
-        model = LoggedModelId(new_id("lgm"))
+        model = LoggedModelId(new_id("lgm") if id_ is None else parse_id(id_, "lgm"))
         with self._database.write() as tx:
+            if tables.find_model(tx, project=act.project_key, model_id=model) is not None:
+                return self._read(tx, act.project_key, model)
+            now_us = self._clock.now_us()
             row = find_experiment(tx, act.project_key, experiment)
             pk = tables.insert_model(
                 tx,
@@ -131,7 +140,8 @@ class LoggedModels:
                 name=name,
                 type_=type_,
                 actor=act.actor,
-                now_us=self._clock.now_us(),
+                created_us=now_us if created_us is None else created_us,
+                now_us=now_us,
             )
             tables.upsert_texts(tx, "logged_model_param", pk=pk, texts=params or {})
             tables.upsert_texts(tx, "logged_model_tag", pk=pk, texts=tags or {})

@@ -49,6 +49,8 @@ class LoggedModels(Service):
         type: str = "",
         params: dict[str, str] | None = None,
         tags: dict[str, str] | None = None,
+        id: LoggedModelId | None = None,
+        created_us: int | None = None,
     ) -> LoggedModel:
         return self.home.logged_models.create(
             self.session.act(),
@@ -58,6 +60,8 @@ class LoggedModels(Service):
             type_=type,
             params=params,
             tags=tags,
+            id_=id,
+            created_us=created_us,
         )
 
     def show(self, *, id: LoggedModelId, deleted: bool = False) -> LoggedModel:

@@ -62,6 +62,7 @@ def insert_model(
     name: str,
     type_: str,
     actor: str,
+    created_us: int,
     now_us: int,
 ) -> int:
     """Add a model that is yet to be filled; return its key."""
@@ -69,7 +70,7 @@ def insert_model(
         """
         INSERT INTO logged_model (id, project_id, experiment_pk, run_pk, name, type, status,
             actor, created_us, changed_us)
-        VALUES (:id, :project, :experiment, :run, :name, :type, 'pending', :actor, :now, :now)
+        VALUES (:id, :project, :experiment, :run, :name, :type, 'pending', :actor, :created, :now)
         RETURNING pk
         """,
         id=model_id,
@@ -79,6 +80,7 @@ def insert_model(
         name=name,
         type=type_,
         actor=actor,
+        created=created_us,
         now=now_us,
     )
 
