@@ -15,6 +15,8 @@ from millwright.core.errors import Invalid
 
 if TYPE_CHECKING:
     from millwright.metadata.filters import Vocabulary
+    from millwright.records.schema import Column
+    from millwright.registry.compare import Comparison
 
 
 def search(
@@ -79,6 +81,66 @@ def search(
         here.say(f"There are more; add: --token {next_token}")
 
 
+def compare(
+    left: Annotated[str, typer.Argument(metavar="LEFT", help="As churn@champion.")],
+    right: Annotated[str, typer.Argument(metavar="RIGHT", help="As churn@v7.")],
+) -> None:
+    """Show what differs between two versions, left to right."""
+    here = session()
+    with here.door() as door:
+        found = door.models.compare(left=left, right=right)
+    here.answer(found, lambda: comparison_lines(found))
+    if found.breaks:
+        here.say(f"{found.right} cannot take the place of {found.left}: its columns do not fit.")
+
+
+def card(
+    ref: Annotated[str, typer.Argument(metavar="REF", help="NAME@v3, NAME@champion, or an id.")],
+) -> None:
+    """Print the card of a version, as Markdown; what people write stands in tags `card.…`."""
+    here = session()
+    with here.door() as door:
+        found = door.models.card(ref=ref)
+    here.answer(found, found.text.splitlines)
+
+
+def comparison_lines(found: Comparison) -> list[str]:
+    """Return what differs between two versions, a table for each kind of thing."""
+    head = [found.left, found.right]
+    alike = "yes" if found.same_model else "no"
+    lines = text.facts({"left": found.left, "right": found.right, "one model": alike})
+    for title, changes in (
+        ("digest", found.digests),
+        ("flavor", found.flavors),
+        ("param", found.params),
+        ("metric", found.metrics),
+        ("requirement", found.requirements),
+        ("input", found.inputs),
+        ("source", found.source),
+    ):
+        if changes:
+            rows = [(one.key, one.left, one.right) for one in changes]
+            lines += ["", *text.table([title, *head], rows)]
+    if found.columns:
+        rows = [
+            (
+                f"{one.way} {one.name}",
+                _kind(one.left),
+                _kind(one.right),
+                "yes" if one.breaks else "",
+            )
+            for one in found.columns
+        ]
+        lines += ["", *text.table(["column", *head, "breaks"], rows)]
+    return lines
+
+
+def _kind(column: Column | None) -> str | None:
+    if column is None:
+        return None
+    return f"{column.kind}, may be missing" if column.nullable else column.kind
+
+
 def show_alias_at(name: str, alias: str, when: str) -> None:
     """Tell which version an alias pointed at then, and who had moved it there."""
     here = session()
@@ -133,4 +195,4 @@ def _versions() -> Vocabulary:
     return VERSIONS
 
 
-VERBS = (search,)
+VERBS = (search, compare, card)

@@ -20,6 +20,7 @@ from millwright.records.models import (
     Stage,
 )
 from millwright.records.purges import Purged
+from millwright.registry.compare import Comparison
 
 
 class ModelHistory(Struct, frozen=True, kw_only=True):
@@ -56,6 +57,15 @@ class FoundVersions(Struct, frozen=True, kw_only=True):
 
     versions: list[ModelVersion]
     next_token: str | None
+
+
+class ModelCard(Struct, frozen=True, kw_only=True):
+    """What is known of a version, for people."""
+
+    model: str
+    version: int
+    text: str
+    """Markdown."""
 
 
 class Models(Protocol):
@@ -232,6 +242,16 @@ class Models(Protocol):
         reason: str = "",
     ) -> ModelVersion:
         """Make a stored package a version of a model; the same model is the same version."""
+        ...
+
+    @operation("POST", "/model-versions/compare", needs=Permission.MODEL_READ)
+    def compare(self, *, left: str, right: str) -> Comparison:
+        """Return what differs between two versions, left to right."""
+        ...
+
+    @operation("GET", "/model-versions/{ref}/card", needs=Permission.MODEL_READ)
+    def card(self, *, ref: str) -> ModelCard:
+        """Return the card of a version, drafted from what is known of it."""
         ...
 
     @operation("GET", "/model-versions/{ref}", needs=Permission.MODEL_READ)

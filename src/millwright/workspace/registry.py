@@ -10,6 +10,7 @@ from millwright.doors.models import (
     FoundModel,
     FoundModels,
     FoundVersions,
+    ModelCard,
     ModelHistory,
 )
 from millwright.records.models import (
@@ -21,6 +22,7 @@ from millwright.records.models import (
     Stage,
 )
 from millwright.records.purges import Purged
+from millwright.registry.compare import Comparison
 from millwright.workspace.services import Service
 
 
@@ -186,6 +188,14 @@ class Models(Service):
             run=run,
             profile_digest=profile_digest,
         )
+
+    def compare(self, *, left: str, right: str) -> Comparison:
+        return self.home.cards.compare(self.session.key, left, right)
+
+    def card(self, *, ref: str) -> ModelCard:
+        version = self.home.models.get(self.session.key, ref)
+        text = self.home.cards.draft(self.session.key, version.id)
+        return ModelCard(model=version.name, version=version.version, text=text)
 
     def show(self, *, ref: str) -> ModelVersion:
         return self.home.models.get(self.session.key, ref)

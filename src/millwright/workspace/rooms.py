@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from millwright.deployments.intake import Intake
     from millwright.gates.judge import Judge
     from millwright.governance.approvals import Approvals
+    from millwright.governance.cards import Cards
     from millwright.governance.decisions import Decisions
     from millwright.governance.explanations import Explanations
     from millwright.governance.promotions import Promotions
@@ -154,6 +155,20 @@ class Rooms(TrackingRooms):
         from millwright.governance.approvals import Approvals
 
         return Approvals(self.database, self.journal, self.clock, self.policy)
+
+    @cached_property
+    def cards(self) -> Cards:
+        """Model cards, and versions held against each other."""
+        from millwright.governance.cards import Cards
+
+        return Cards(
+            self.database,
+            self.artifacts,
+            models=self.models,
+            aliases=self.aliases,
+            approvals=self.approvals,
+            runs=self.runs,
+        )
 
     @cached_property
     def judge(self) -> Judge:

@@ -13,7 +13,8 @@ from fixtures.command_line import Mill
 from fixtures.estimators import forest, frame
 from millwright.cli.model_search import parse_time
 from millwright.core.errors import Invalid
-from millwright.doors.models import AliasAt, FoundModels
+from millwright.doors.models import AliasAt, FoundModels, ModelCard
+from millwright.registry.compare import Comparison
 from millwright.registry.package import write_package
 from millwright.workspace.open import system_user
 
@@ -95,3 +96,23 @@ def test_times_are_utc_where_they_do_not_say(words: str, us: int) -> None:
 def test_what_is_no_time_is_refused() -> None:
     with pytest.raises(Invalid, match=r"'31\.1\.2026' is no time"):
         parse_time("31.1.2026")
+
+
+def test_two_versions_are_held_against_each_other(project: Mill) -> None:
+    ended = project.ok("model", "compare", "churn@v1", "churn@v2")
+    assert ended.plain == (
+        "left  churn@v1\nright  churn@v2\none model  no\n\n"
+        "digest  churn@v1  churn@v2\nmodel  DIGEST  DIGEST\npackage  DIGEST  DIGEST\n"
+    )
+    same = project.ok("model", "compare", "churn@v1", "churn@v1", "--json").record(Comparison)
+    assert (same.same_model, same.digests, same.breaks) == (True, [], False)
+    assert project("model", "compare", "churn@v1", "churn@v9").code == 3
+
+
+def test_a_card_is_drafted(project: Mill) -> None:
+    project.ok("model", "tag", "churn", "card.limits=only for the north")
+    ended = project.ok("model", "card", "churn@v2")
+    assert ended.out.startswith("# churn v2\n")
+    assert "## Limits\n\nonly for the north\n" in ended.out
+    found = project.ok("model", "card", "churn@v2", "--json").record(ModelCard)
+    assert (found.version, f"{found.text}") == (2, ended.out)
