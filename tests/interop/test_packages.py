@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contracts.house import ROOT
+from contracts.house import ROOT, TESTS
 from fixtures.boosters import lgb_booster, lgb_classifier, matrix, numbers, three, xgb_classifier
 from fixtures.estimators import forest, frame
 from millwright.core.clock import SystemClock
@@ -280,3 +280,39 @@ def test_the_formats_of_giants_pass_their_suites_in_an_environment_of_their_own(
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert "skipped" not in done.stdout, done.stdout[-500:]
+
+
+TORCH = """
+import sys, os, json, warnings
+warnings.simplefilter("ignore")
+from pathlib import Path
+import mlflow, numpy as np, torch
+from fixtures.boosters import matrix, numbers
+from millwright.registry.package import load_package, read_package, write_package
+out = Path(sys.argv[1])
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Linear(7, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)).eval()
+rows = matrix().astype(np.float32)
+expected = net(torch.from_numpy(rows)).detach().numpy().reshape(-1)
+(out / "ours").mkdir()
+write_package(net, example=numbers(), folder=out / "ours", now_us=0)
+os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+theirs = mlflow.pytorch.load_model(str(out / "ours"))
+there = theirs(torch.from_numpy(rows)).detach().numpy().reshape(-1)
+os.environ.pop("MLFLOW_ALLOW_PICKLE_DESERIALIZATION")
+mlflow.pytorch.save_model(net, str(out / "mlflow"), input_example=rows[:5])
+package = read_package(out / "mlflow")
+loaded = load_package(out / "mlflow")
+here = loaded.predict({str(i): rows[:, i] for i in range(7)})["prediction"]
+print("ANSWER", json.dumps({
+    "there": bool(np.allclose(there, expected, atol=1e-4)),
+    "here": bool(np.allclose(here, expected, atol=1e-4)),
+    "serve": package.facts.serve,
+}))
+"""
+
+
+def test_networks_go_both_ways_as_exported_programs(tmp_path: Path) -> None:
+    code = f"import sys; sys.path.insert(0, {str(TESTS)!r})\n{TORCH}"
+    found = run(interpreter("torch"), code, tmp_path, folder=tmp_path)
+    assert found == {"there": True, "here": True, "serve": "pytorch"}

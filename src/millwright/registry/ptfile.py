@@ -33,7 +33,9 @@ _PLAIN = {"archive_format": b"pt2", "archive_version": b"0", "byteorder": b"litt
 _VERSION = ".data/version"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
+# Names of values come into the program's code; those of weights (`0.weight`) do not.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+_PATH = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 _TARGET = re.compile(
     r"torch\.ops\.(aten|prims)\.[A-Za-z0-9_]+\.[A-Za-z0-9_]+"
     r"|_operator\.(add|sub|mul|floordiv|mod|truediv|neg|pow|getitem|eq|ne|lt|le|gt|ge|and_|or_)"
@@ -111,7 +113,7 @@ def _raw_files(config: Mapping[str, Mapping[str, Json]], raw: re.Pattern[str]) -
     for name, entry in config["config"].items():
         described = cast("dict[str, Json]", entry)
         file = described["path_name"]
-        if not isinstance(file, str) or not raw.fullmatch(file) or not _NAME.fullmatch(name):
+        if not isinstance(file, str) or not raw.fullmatch(file) or not _PATH.fullmatch(name):
             raise _could_run(f"it keeps {name[:40]} as an object, not as numbers")
         if described["use_pickle"] is not False:
             raise _could_run(f"it keeps {name[:40]} as a pickle")
@@ -136,7 +138,7 @@ def _checked(value: Json, key: str, depth: int) -> Json:
         return [_checked(item, key, depth + 1) for item in value]
     if isinstance(value, dict):
         for name in value:
-            if not _NAME.fullmatch(name):
+            if not _PATH.fullmatch(name):
                 raise _could_run(f"{name[:40]!r} cannot be a name")
         return {
             # Nothing in it is needed; it holds source lines, which come into the program's code.
@@ -161,7 +163,7 @@ def _checked_text(text: str, key: str) -> str:
             if not _RELEASE.fullmatch(text):
                 raise _could_run("it names no release of PyTorch")
         case _:
-            if text and not _NAME.fullmatch(text):
+            if text and not (_NAME if key == "name" else _PATH).fullmatch(text):
                 raise _could_run(f"it holds the text {text[:60]!r} as {key}")
     return text
 

@@ -96,6 +96,7 @@ def graph_with(**changes: Any) -> dict[str, bytes]:
         (graph_with(x={"expr_str": "s0.__class__"}), "a size of"),
         (graph_with(x={"expr_str": "Symbol('s0'), x=True)"}), "a size of"),
         (graph_with(inputs=[{"name": "x=__import__('os')"}]), "as name"),
+        (graph_with(inputs=[{"name": "0x"}]), "'0x' as name"),
         (graph_with(**{"a b": 1}), "cannot be a name"),
         (graph_with(in_spec='[1, {"type": "os.system"}]'), "takes or gives a os.system"),
         (

@@ -1,5 +1,6 @@
-"""CatBoost models as the library writes them itself: `cbm`, a binary it verifies when it reads.
+"""CatBoost models as the library writes them itself: `cbm`, a binary.
 
+It is read by `cbmfile` first: the library verifies its structure, not what its trees point at.
 The file names the moment of its training, a random id and the machine's cores; they decide no
 answer, and are taken out of a copy before it is written.
 """
@@ -20,6 +21,7 @@ from millwright.core.errors import Corrupt, Invalid, Unsupported
 from millwright.records.events import JsonValue
 from millwright.records.schema import Signature
 from millwright.registry.answers import labelled, one_a_row
+from millwright.registry.cbmfile import check_catboost
 from millwright.registry.flavor import Dumped, Known, Section, read_weight
 from millwright.registry.matrices import matrix_of, ordered
 from millwright.registry.signature import PREDICTION, Array, Columns, Frame, Label, row_count
@@ -118,6 +120,7 @@ class CatboostFlavor:
         if kind not in _KINDS or section.get("save_format", "cbm") != "cbm":
             raise Unsupported(f"{file} is a {kind} in the format {section.get('save_format')}")
         data = read_weight(folder, file)
+        check_catboost(data)
         model = cast("type[catboost.CatBoost]", getattr(catboost, kind))()
         try:
             # It reads files alone; this one cannot be changed behind our back.
