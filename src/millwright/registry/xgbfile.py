@@ -1,7 +1,7 @@
 """XGBoost's model files, read before XGBoost reads them.
 
 Its library follows the children and columns of a tree without asking whether they exist: a
-changed file ends the process, or reads memory that is not the model's (tried with 3.2: nine of
+changed file ends the process, or reads memory that is not the model's (tried with 3.2: six of
 fourteen damaged files did). So what it will follow is looked at here first, in the file's own
 JSON or UBJSON, and whatever points outside is refused.
 """
