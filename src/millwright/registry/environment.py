@@ -98,9 +98,17 @@ def find_uv(given: Path | None = None) -> Path:
 
 
 def lock(
-    environment: Environment, target: Path, *, uv: Path, sources: Sources | None = None
+    environment: Environment,
+    target: Path,
+    *,
+    uv: Path,
+    sources: Sources | None = None,
+    python: Path | None = None,
 ) -> None:
     """Write the lock of an environment: every distribution it needs, with hashes.
+
+    `python` is the interpreter to ask where a distribution has to be built to know its needs;
+    otherwise uv takes the one that is active here.
 
     Raises Failed, with uv's own words, when no set of distributions fits.
     """
@@ -112,6 +120,7 @@ def lock(
             ["pip", "compile", str(asked), "--output-file", str(target), "--generate-hashes"],
             ["--no-header", "--no-annotate", "--quiet"],
             ["--python-version", environment.python, *_options(sources)],
+            [] if python is None else ["--python", str(python)],
             what="no set of distributions fits the environment",
         )
     finally:
@@ -136,8 +145,8 @@ def restore(
         what=f"no environment could be made in {folder}",
     )
     kept = folder / LOCK
-    lock(environment, kept, uv=uv, sources=sources)
     inner = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    lock(environment, kept, uv=uv, sources=sources, python=inner)
     _run(
         uv,
         ["pip", "sync", str(kept), "--quiet", "--require-hashes", "--python", str(inner)],
@@ -210,8 +219,6 @@ def _call(program: Path, arguments: Sequence[str]) -> subprocess.CompletedProces
             text=True,
             check=False,
             timeout=TIMEOUT_S,
-            # An environment that happens to be active here is not the one meant.
-            env={name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
         )
     except subprocess.TimeoutExpired as error:
         raise TimedOut(f"{program.name} took longer than {TIMEOUT_S:.0f} s") from error
