@@ -76,6 +76,10 @@ def resolved(here: Session) -> list[Setting]:
         "policy.needs_gate": held.policy.needs_gate,
         "policy.approval_days": held.policy.approval_days,
         "webhooks.allow": list(held.webhook_origins),
+        "retention.days": held.limits.retention_days,
+        "quota.runs_per_experiment": held.limits.runs_per_experiment,
+        "quota.points_per_run": held.limits.points_per_run,
+        "quota.artifact_bytes": held.limits.artifact_bytes,
     }
     return [
         value
@@ -92,7 +96,7 @@ def _keys(path: Path | None) -> set[str]:
 
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
     sections: dict[str, dict[str, object]] = {
-        name: raw.get(name, {}) for name in ("policy", "webhooks")
+        name: raw.get(name, {}) for name in ("policy", "webhooks", "retention", "quota")
     }
     return {*raw, *(f"{name}.{key}" for name, keys in sections.items() for key in keys)}
 

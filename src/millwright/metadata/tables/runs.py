@@ -212,18 +212,6 @@ def list_by_key(tx: Reader, *, pks: list[int]) -> list[RunRow]:
     return [found[pk] for pk in pks if pk in found]
 
 
-def list_deleted(tx: Reader, *, project: int, before_us: int, limit: int) -> list[RunRow]:
-    """Return runs that were deleted before then."""
-    return tx.rows(
-        RunRow,
-        f"SELECT {_RUN_COLUMNS} WHERE run.project_id = :project AND run.deleted_us < :before "
-        "ORDER BY run.pk LIMIT :limit",
-        project=project,
-        before=before_us,
-        limit=limit,
-    )
-
-
 def find_runs_by_id(tx: Reader, *, project: int, low: str, high: str) -> list[RunRow]:
     """Return at most two runs with an id in [low, high]: enough to see that it is unique."""
     return tx.rows(
