@@ -17,6 +17,7 @@ import hashlib
 import hmac
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -258,8 +259,9 @@ class Deliverer:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         # A receiver that hangs is not waited for: its lease ends, and it is told again.
+        until_s = time.monotonic() + JOIN_S
         for thread in (self._looker, *self._senders):
-            thread.join(JOIN_S)
+            thread.join(max(0.0, until_s - time.monotonic()))
 
     def look(self) -> None:
         """Follow the journal to its end, and have what is due sent; nothing without webhooks."""

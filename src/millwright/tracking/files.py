@@ -21,14 +21,18 @@ from millwright.core.digest import Digest, parse_digest
 from millwright.core.errors import Invalid, NotFound
 from millwright.core.ids import LoggedModelId, RunId, from_hex, to_hex
 from millwright.journal.log import Journal
-from millwright.metadata.database import Database
+from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.tables import artifact_files as tables
-from millwright.records.events import Act, ArtifactsRemoved, Subject
+from millwright.metadata.tables import logged_models as model_tables
+from millwright.records.events import Act, ArtifactsRemoved, LoggedModelChanged, RunAmended, Subject
 from millwright.records.runs import ArtifactEntry, ArtifactFile, LoggedModel, Run
+from millwright.tracking.handles import find_run, lock_handle
 from millwright.tracking.limits import Limits
 from millwright.tracking.quotas import check_files
+from millwright.tracking.telemetry import digest_of
 
 MAX_FILES_AT_ONCE = 10_000
+ARTIFACTS = "artifacts"
 MODEL_MARK = "m-"
 
 
@@ -39,12 +43,12 @@ def run_folder(run: Run) -> str:
 
 def folder_of_run(experiment: int, run: RunId) -> str:
     """Return the folder in which the artifacts of a run of that experiment lie."""
-    return f"{experiment}/{to_hex(run)}/artifacts"
+    return f"{experiment}/{to_hex(run)}/{ARTIFACTS}"
 
 
 def model_folder(model: LoggedModel) -> str:
     """Return the folder in which a logged model's files lie."""
-    return f"{model.experiment}/models/{model_name(model.id)}/artifacts"
+    return f"{model.experiment}/models/{model_name(model.id)}/{ARTIFACTS}"
 
 
 def model_name(model: LoggedModelId) -> str:
@@ -93,7 +97,26 @@ class Files:
             rows.append((*split(one.path), digest, size_bytes))
         with self._database.write() as tx:
             tables.put_files(tx, project=act.project_key, files=rows, now_us=self._clock.now_us())
+            self._note_late(tx, act, files)
             check_files(tx, self._limits, project=act.project_key)
+
+    def _note_late(self, tx: Writer, act: Act, files: Sequence[ArtifactFile]) -> None:
+        """Journal what is put in the place of runs and models whose end is journaled already."""
+        late: dict[tuple[str, str], dict[str, Digest]] = {}
+        for one in files:
+            owner = owner_of(one.path)
+            if owner is not None:
+                below = one.path.partition(f"/{ARTIFACTS}/")[2] or one.path
+                late.setdefault((owner.kind, owner.id), {})[below] = Digest(one.digest)
+        for (kind, id_), digests in late.items():
+            owner = Subject(kind=kind, id=id_)
+            name = _closed_name(tx, act.project_key, owner)
+            if name is not None:
+                made = RunAmended if kind == "run" else LoggedModelChanged
+                digest = digest_of(points=(), params={}, tags={}, files=digests)
+                self._journal.append(
+                    tx, act, made(name=name), [Subject(kind=kind, id=id_, digest=digest)]
+                )
 
     def put_below(self, act: Act, folder: str, files: Sequence[ArtifactFile]) -> None:
         """Give stored bytes their paths below a folder, all or none."""
@@ -174,14 +197,37 @@ class Files:
             ) or tables.delete_below(tx, project=act.project_key, folder=path)
             if count:
                 detail = ArtifactsRemoved(reason=act.reason, path=path, count=count)
-                self._journal.append(tx, act, detail, owners_of(path))
+                owner = owner_of(path)
+                self._journal.append(tx, act, detail, [] if owner is None else [owner])
             return count
 
 
-def owners_of(path: str) -> list[Subject]:
+def _closed_name(tx: Writer, project_key: int, owner: Subject) -> str | None:
+    """Return the name of an owner that is closed already, or None."""
+    if owner.kind == "run":
+        run = RunId(owner.id)
+        try:
+            # Held, so that an end either counts these files or is seen here.
+            handle = lock_handle(tx, project_key, run)
+        except NotFound:
+            return None
+        return None if handle.status == "running" else find_run(tx, project_key, run).name
+    model = model_tables.find_model(tx, project=project_key, model_id=owner.id)
+    return None if model is None or model.status == "pending" else model.name
+
+
+def digests_below(tx: Reader, project_key: int, folder: str) -> dict[str, Digest]:
+    """Return the digest of every file below a folder, by its path there."""
+    return {
+        f"{place}/{row.name}"[len(folder) + 1 :]: row.digest
+        for place, row in tables.list_below(tx, project=project_key, folder=folder)
+    }
+
+
+def owner_of(path: str) -> Subject | None:
     """Return the run or the logged model whose folder a path lies in, as an event's subject.
 
-    >>> owners_of("3/models/m-0198c5bd4a3e7b2f8a1c0d9e8f7a6b5c/artifacts/MLmodel")[0].kind
+    >>> owner_of("3/models/m-0198c5bd4a3e7b2f8a1c0d9e8f7a6b5c/artifacts/MLmodel").kind
     'logged_model'
     """
     _, _, below = path.partition("/")
@@ -189,10 +235,10 @@ def owners_of(path: str) -> list[Subject]:
     digits = below.removeprefix(f"models/{MODEL_MARK}").partition("/")[0]
     try:
         if of_model:
-            return [Subject(kind="logged_model", id=from_hex(digits, "lgm"))]
-        return [Subject(kind="run", id=from_hex(digits, "run"))]
+            return Subject(kind="logged_model", id=from_hex(digits, "lgm"))
+        return Subject(kind="run", id=from_hex(digits, "run"))
     except Invalid:
-        return []
+        return None
 
 
 def split(path: str) -> tuple[str, str]:

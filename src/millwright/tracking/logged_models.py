@@ -38,6 +38,7 @@ from millwright.records.runs import (
     ModelUse,
 )
 from millwright.tracking.experiments import find_experiment
+from millwright.tracking.files import digests_below, model_folder
 from millwright.tracking.handles import find_handle, find_run
 from millwright.tracking.telemetry import check_texts, digest_of
 
@@ -161,13 +162,21 @@ class LoggedModels:
         return found
 
     def finish(self, act: Act, model: str, status: LoggedModelStatus) -> LoggedModel:
-        """Say that a model is ready, or that it failed."""
+        """Say that a model is ready, or that it failed.
+
+        The journal's event carries the digest over its parameters and files.
+        """
         with self._database.write() as tx:
             row = self._row(tx, act.project_key, model)
             tables.set_status(tx, pk=row.pk, status=status, now_us=self._clock.now_us())
+            found = self._read(tx, act.project_key, model)
             if status != row.status:
-                self._note(tx, act, row, LoggedModelFinished(name=row.name, status=status))
-            return self._read(tx, act.project_key, model)
+                files = digests_below(tx, act.project_key, model_folder(found))
+                digest = digest_of(points=(), params=found.params, tags={}, files=files)
+                subject = Subject(kind="logged_model", id=row.id, digest=digest)
+                detail = LoggedModelFinished(name=row.name, status=status)
+                self._journal.append(tx, act, detail, [subject])
+            return found
 
     def log_params(self, act: Act, model: str, params: Mapping[str, str]) -> None:
         """Record parameters of a model."""

@@ -39,6 +39,7 @@ from millwright.records.runs import (
 )
 from millwright.tracking.environment import is_gone
 from millwright.tracking.experiments import DEFAULT_EXPERIMENT, Experiments
+from millwright.tracking.files import digests_below, folder_of_run
 from millwright.tracking.handles import (
     closed,
     find_handle,
@@ -211,7 +212,8 @@ class Runs:
     ) -> None:
         """Close a run: nothing can be logged to it any more.
 
-        The journal's event carries the digest over parameters, tags, metrics and links.
+        The journal's event carries the digest over parameters, tags, metrics, links, artifacts,
+        and the data and models it read and made.
         Raises Conflict when it is closed already.
         """
         with self._database.write() as tx:
@@ -234,7 +236,10 @@ class Runs:
         if status == "running":
             raise Invalid("a run is not finished by the status 'running'")
         handle = lock_running(tx, act.project_key, run)
-        telemetry = digest_of_run(tx, handle.pk)
+        found = find_run(tx, act.project_key, run)
+        folder = folder_of_run(found.experiment_number, run)
+        files = digests_below(tx, act.project_key, folder)
+        telemetry = digest_of_run(tx, handle.pk, files=files)
         ended = tables.end_run(
             tx,
             pk=handle.pk,
@@ -248,7 +253,7 @@ class Runs:
             raise closed(run, "closed")
         detail = RunFinished(
             reason=act.reason,
-            name=find_run(tx, act.project_key, run).name,
+            name=found.name,
             status=status,
             error=None if error is None else error.what,
         )

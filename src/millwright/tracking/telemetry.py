@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -118,17 +119,20 @@ def digest_of(
     links: Sequence[RunLink] = (),
     datasets: Sequence[LoggedDataset] = (),
     models: Sequence[ModelUse] = (),
+    files: Mapping[str, Digest] = MappingProxyType({}),
 ) -> Digest:
     """Return the digest over something logged; points are taken one at a time.
 
     It covers the bytes of one JSON object with sorted keys, so that anybody can compute it again;
-    `datasets` and `models` stand in it where there are any.
+    `datasets`, `files` (path -> digest) and `models` stand in it where there are any.
     """
     hasher = Hasher()
     encode = msgspec.json.Encoder(order="sorted").encode
     hasher.update(b"{")
     if datasets:
         hasher.update(b'"datasets":' + encode(datasets) + b",")
+    if files:
+        hasher.update(b'"files":' + encode(dict(files)) + b",")
     hasher.update(b'"links":' + encode(links) + b',"metrics":[')
     for number, point in enumerate(points):
         hasher.update((b"," if number else b"") + encode(on_the_wire(point)))
@@ -139,8 +143,8 @@ def digest_of(
     return hasher.digest()
 
 
-def digest_of_run(tx: Reader, run_pk: int) -> Digest:
-    """Return the digest over all that was logged to a run."""
+def digest_of_run(tx: Reader, run_pk: int, *, files: Mapping[str, Digest]) -> Digest:
+    """Return the digest over all that was logged to a run; `files` are its artifacts."""
     return digest_of(
         points=tables.iterate_points(tx, run_pk=run_pk),
         params=tables.read_params(tx, run_pks=[run_pk]).get(run_pk, {}),
@@ -148,6 +152,7 @@ def digest_of_run(tx: Reader, run_pk: int) -> Digest:
         links=run_tables.read_links(tx, run_pks=[run_pk]).get(run_pk, []),
         datasets=input_tables.read_datasets(tx, run_pks=[run_pk]).get(run_pk, []),
         models=input_tables.read_uses(tx, run_pks=[run_pk]).get(run_pk, []),
+        files=files,
     )
 
 

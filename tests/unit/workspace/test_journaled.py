@@ -151,6 +151,12 @@ def asked_for(world: World) -> None:
         world.me.models.promote(ref=world.risky)
 
 
+def gone(world: World, delete: Callable[[], object]) -> None:
+    """Delete something, and let time pass."""
+    delete()
+    world.place.clock.advance(1)
+
+
 Prepare = Callable[[World], object]
 Change = Callable[[World], object]
 
@@ -392,6 +398,18 @@ CASES: list[tuple[str, list[str], Prepare, Change]] = [
         lambda w: w.me.runs.restore(run=w.run),
     ),
     (
+        "runs.purge",
+        ["RunsPurged"],
+        lambda w: gone(w, lambda: w.me.runs.delete(run=w.run)),
+        lambda w: w.me.runs.purge(older_than_days=0),
+    ),
+    (
+        "models.purge",
+        ["ModelsPurged"],
+        lambda w: gone(w, lambda: w.me.models.delete(name=w.model)),
+        lambda w: w.me.models.purge(older_than_days=0),
+    ),
+    (
         "runs.amend",
         ["RunAmended"],
         lambda w: w.ended,
@@ -492,6 +510,10 @@ LOGGED: dict[str, Change] = {
     "runs.log_datasets": lambda w: w.me.runs.log_datasets(
         run=w.run, datasets=[LoggedDataset(name="rows", digest="d")]
     ),
+    "runs.log_artifacts": lambda w: w.me.runs.log_artifacts(run=w.run, files=[w.file]),
+    "files.put": lambda w: w.me.files.put(
+        files=[replace(w.file, path=f"0/{to_hex(w.run)}/artifacts/plot.png")]
+    ),
     "logged_models.log_uses": lambda w: w.me.logged_models.log_uses(
         run=w.run, uses=[ModelUse(way="output", model=w.logged)]
     ),
@@ -510,6 +532,42 @@ def test_what_is_logged_is_covered_by_the_digest_at_the_end(sqlite_place: Place,
     assert digests[0] != digests[1]
     finished = sqlite_place.events("RunFinished")[0]
     assert [one.digest for one in finished.subjects] == [digests[0]]
+
+
+def test_what_is_put_in_place_after_the_end_is_told(sqlite_place: Place) -> None:
+    world = World(sqlite_place)
+    world.me.logged_models.finish(id=world.logged, status="ready")
+    assert world.ended
+    before = sqlite_place.home.journal.size()
+    of_model = f"0/models/m-{to_hex(world.logged)}/artifacts/MLmodel"
+    of_nobody = f"0/{'0' * 32}/artifacts/x"
+    world.me.runs.log_artifacts(run=world.ended, files=[world.file])
+    world.me.files.put(
+        files=[replace(world.file, path=path) for path in (of_model, of_nobody, "stray/x")]
+    )
+    found = happened(sqlite_place, before)
+    assert [event.kind for event in found] == ["RunAmended", "LoggedModelChanged"]
+    assert [[one.id for one in event.subjects] for event in found] == [
+        [world.ended],
+        [world.logged],
+    ]
+    assert all(event.subjects[0].digest is not None for event in found)
+
+
+def test_the_end_of_a_logged_model_covers_its_files(sqlite_place: Place) -> None:
+    world = World(sqlite_place)
+    digests: list[str | None] = []
+    for data in (b"1", b"2"):
+        me = world.me.logged_models
+        model = me.create(experiment="Default", name="net", run=world.run).id
+        stored = sqlite_place.home.artifacts.put_bytes(data)
+        path = f"0/models/m-{to_hex(model)}/artifacts/weights"
+        world.me.files.put(files=[ArtifactFile(path=path, digest=stored, size_bytes=1)])
+        me.finish(id=model, status="ready")
+        event = sqlite_place.events("LoggedModelFinished")[-1]
+        digests.append(event.subjects[0].digest)
+    assert None not in digests
+    assert digests[0] != digests[1]
 
 
 def test_the_journal_tells_what_tags_became(sqlite_place: Place) -> None:
