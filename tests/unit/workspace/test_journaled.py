@@ -534,18 +534,18 @@ def test_what_is_logged_is_covered_by_the_digest_at_the_end(sqlite_place: Place,
     assert [one.digest for one in finished.subjects] == [digests[0]]
 
 
-def test_what_is_put_in_place_after_the_end_is_told(sqlite_place: Place) -> None:
-    world = World(sqlite_place)
+def test_what_is_put_in_place_after_the_end_is_told(place: Place) -> None:
+    world = World(place)
     world.me.logged_models.finish(id=world.logged, status="ready")
     assert world.ended
-    before = sqlite_place.home.journal.size()
+    before = place.home.journal.size()
     of_model = f"0/models/m-{to_hex(world.logged)}/artifacts/MLmodel"
     of_nobody = f"0/{'0' * 32}/artifacts/x"
     world.me.runs.log_artifacts(run=world.ended, files=[world.file])
     world.me.files.put(
         files=[replace(world.file, path=path) for path in (of_model, of_nobody, "stray/x")]
     )
-    found = happened(sqlite_place, before)
+    found = happened(place, before)
     assert [event.kind for event in found] == ["RunAmended", "LoggedModelChanged"]
     assert [[one.id for one in event.subjects] for event in found] == [
         [world.ended],
