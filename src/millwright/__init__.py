@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from millwright.sdk.connection import find_config
     from millwright.sdk.current import active_run, attach_run, end_run, start_run
     from millwright.sdk.models import load_model
+    from millwright.sdk.search import search_runs
     from millwright.sdk.syncing import sync_spool
     from millwright.workspace.open import Workspace
 
@@ -73,6 +74,7 @@ __all__ = [
     "log_table",
     "log_text",
     "pipeline",
+    "search_runs",
     "set_tag",
     "set_tags",
     "start_run",
@@ -109,6 +111,7 @@ _WHERE = {
     "log_table": "millwright.sdk.calls",
     "log_text": "millwright.sdk.calls",
     "pipeline": "millwright.pipelines.graph",
+    "search_runs": "millwright.sdk.search",
     "set_tag": "millwright.sdk.calls",
     "set_tags": "millwright.sdk.calls",
     "start_run": "millwright.sdk.current",

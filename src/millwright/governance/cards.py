@@ -79,7 +79,10 @@ class Cards:
         if version.run is None:
             return None
         try:
-            return self._runs.get(project_key, version.run)
+            run = self._runs.get(project_key, version.run)
+            # What a step registers was made by the pipeline: there stand data, parameters, figures.
+            is_step = run.kind == "step" and run.parent is not None
+            return self._runs.get(project_key, str(run.parent)) if is_step else run
         except NotFound:
             # It was purged; the version outlives it.
             return None

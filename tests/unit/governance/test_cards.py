@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from fixtures.example_host import example_of
-from fixtures.homes import Place, made_place
+from fixtures.homes import SOURCE, Place, made_place
 from millwright.core.errors import NotFound
 from millwright.core.ids import RunId, new_id
 from millwright.governance.cards import notes_of
@@ -48,6 +48,18 @@ def test_versions_of_one_model_and_of_two_are_compared(place: Place) -> None:
     assert (found.columns, found.requirements) == ([], [])
     again = place.version(0, name="other")
     assert place.me.models.compare(left=first, right=again).same_model
+
+
+def test_what_a_step_registered_is_told_by_its_pipelines_run(place: Place) -> None:
+    refs: list[str] = []
+    for seed, depth in enumerate(("3", "5")):
+        whole = place.me.runs.start(name="demo", kind="pipeline", source=SOURCE).id
+        place.me.runs.log_params(run=whole, params={"depth": depth})
+        step = place.me.runs.start(name="register", kind="step", source=SOURCE, parent=whole).id
+        refs.append(place.version(seed, run=step))
+    (change,) = place.me.models.compare(left=refs[0], right=refs[1]).params
+    assert (change.key, change.left, change.right) == ("depth", "3", "5")
+    assert "| depth | 3 |" in place.me.models.card(ref=refs[0]).text
 
 
 def test_a_version_outlives_its_run(place: Place) -> None:
