@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
@@ -54,6 +55,8 @@ class Needs:
 
 PUBLIC = Needs(())
 
+_TELLING = frozenset({b"authorization", b"host", b"origin", PROJECT_HEADER.encode()})
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -90,26 +93,37 @@ class Seen:
     method: str
     peer: str
     """The address at the other end of the connection."""
-    headers: list[tuple[bytes, bytes]]
     authorization: str | None
+    host: str
+    origin: str | None
+    project: str | None
+    """As the request names it, unchecked."""
 
 
 def seen_of(scope: Mapping[str, Any]) -> Seen:
     """Return what tells who sends a request; raises Invalid for a header that is sent twice."""
     peer = scope.get("client")
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    found: dict[bytes, str] = {}
+    # One pass for all: this runs before every request, and a metric costs little more.
+    for name, value in scope["headers"]:
+        key = name.lower()
+        if key in _TELLING:
+            if key in found:
+                raise Invalid(f"the header {key.decode()} was sent twice", fix="send it once")
+            found[key] = value.decode("latin-1").strip()
     return Seen(
         method=scope["method"],
         peer=peer[0] if peer else "",
-        headers=headers,
-        authorization=_one(headers, "authorization"),
+        authorization=found.get(b"authorization"),
+        host=found.get(b"host", ""),
+        origin=found.get(b"origin"),
+        project=found.get(PROJECT_HEADER.encode()),
     )
 
 
 def project_of(seen: Seen) -> str | None:
     """Return the project that a request names; raises Invalid for a name that cannot be."""
-    name = _one(seen.headers, PROJECT_HEADER)
-    return None if name is None else check_name(name, "project")
+    return None if seen.project is None else check_name(seen.project, "project")
 
 
 class Identify:
@@ -148,7 +162,7 @@ class Identify:
                 why="the request carries no token",
                 fix="send Authorization: Bearer TOKEN (make one: mill token create)",
             )
-        _check_local(method=seen.method, peer=seen.peer, headers=seen.headers)
+        _check_local(seen)
 
     def only_project(self, principal: Principal) -> str:
         """Return the project that a token is limited to, else the default one."""
@@ -216,19 +230,18 @@ def caller_of(connection: Connection) -> Caller:
     return found
 
 
-def _check_local(*, method: str, peer: str, headers: list[tuple[bytes, bytes]]) -> None:
+def _check_local(seen: Seen) -> None:
     hint = "use a token from elsewhere: mill token create"
-    if not _is_loopback(peer):
+    if not _is_loopback(seen.peer):
         raise Unauthenticated("without a token only this machine itself is let in", fix=hint)
-    host = _one(headers, "host") or ""
-    if not _is_loopback(_name_of(f"//{host}")):
+    if not _is_loopback(_name_of(f"//{seen.host}")):
         raise Unauthenticated(
-            f"without a token this server answers to localhost only, not to {host[:80]!r}",
+            f"without a token this server answers to localhost only, not to {seen.host[:80]!r}",
             why="a web page could have its own name point at this machine",
             fix="use http://localhost or http://127.0.0.1, or a token",
         )
-    origin = _one(headers, "origin")
-    if method not in SAFE_METHODS and origin is not None and not _is_same(origin, host):
+    origin = seen.origin
+    if seen.method not in SAFE_METHODS and origin is not None and not _is_same(origin, seen.host):
         raise Unauthenticated(
             "a page of another origin may change nothing here without a token",
             why=f"the request comes from {origin[:80]!r}",
@@ -236,13 +249,7 @@ def _check_local(*, method: str, peer: str, headers: list[tuple[bytes, bytes]]) 
         )
 
 
-def _one(headers: list[tuple[bytes, bytes]], name: str) -> str | None:
-    found = [value for key, value in headers if key.lower() == name.encode()]
-    if len(found) > 1:
-        raise Invalid(f"the header {name} was sent {len(found)} times", fix="send it once")
-    return found[0].decode("latin-1").strip() if found else None
-
-
+@lru_cache(maxsize=1024)
 def _name_of(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
@@ -257,6 +264,7 @@ def _is_same(origin: str, host: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=1024)
 def _is_loopback(host: str) -> bool:
     if host.lower() == "localhost":
         return True

@@ -326,12 +326,14 @@ def _address(scope: Mapping[str, Any]) -> str:
 
 
 async def _read(receive: Receive) -> bytes:
-    body = b""
+    pieces: list[bytes] = []
+    size = 0
     async for piece in _incoming(receive):
-        body = body + piece if body else piece
-        if len(body) > MAX_BODY_BYTES:
+        size += len(piece)
+        if size > MAX_BODY_BYTES:
             raise invalid(f"The request has more than {MAX_BODY_BYTES} bytes")
-    return body
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def _incoming(receive: Receive) -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from millwright.access.permissions import Principal
@@ -72,12 +72,7 @@ def _as_bearer(seen: Seen, header: str) -> Seen:
     scheme, _, rest = header.partition(" ")
     if scheme.lower() != "basic":
         return seen
-    return Seen(
-        method=seen.method,
-        peer=seen.peer,
-        headers=seen.headers,
-        authorization=f"Bearer {_name_and_secret(rest)[1]}",
-    )
+    return replace(seen, authorization=f"Bearer {_name_and_secret(rest)[1]}")
 
 
 def _check_name(header: str | None, principal: Principal) -> None:
