@@ -27,7 +27,7 @@ def export(
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Write runs to a file, a row each; memory stays the same however many there are."""
+    """Write runs to a file, a row each, page by page, however many there are."""
     from millwright.tracking.export import check_columns, export_runs, fields_of, format_of
 
     here = session()
