@@ -59,13 +59,15 @@ def indented(lines: Iterable[str]) -> list[str]:
     return [f"  {line}" if line else "" for line in lines]
 
 
-def number(value: float | None) -> str:
-    """Return a figure in four significant digits.
+def number(value: float | str | None) -> str:
+    """Return a figure in four significant digits; one that is spelled, as `Infinity`, stays so.
 
     >>> number(0.87123)
     '0.8712'
     """
-    return NOTHING if value is None else f"{value:.4g}"
+    if value is None or isinstance(value, str):
+        return value or NOTHING
+    return f"{value:.4g}"
 
 
 def percent(value: float) -> str:

@@ -87,3 +87,11 @@ def test_an_error_ends_with_what_to_do() -> None:
         "fix: did you mean 'loans'?",
     ]
     assert text.explained(NotFound("no dataset loan")) == ["error: no dataset loan"]
+
+
+def test_figures_that_json_spells_stay_spelled() -> None:
+    assert [text.number(value) for value in (0.123456, None, "Infinity")] == [
+        "0.1235",
+        "-",
+        "Infinity",
+    ]
