@@ -19,6 +19,7 @@ from millwright.metadata.tables import approvals as approval_tables
 from millwright.metadata.tables import data as data_tables
 from millwright.metadata.tables import deployments as deployment_tables
 from millwright.metadata.tables import gates as gate_tables
+from millwright.metadata.tables import model_changes as change_tables
 from millwright.metadata.tables import models as model_tables
 from millwright.metadata.tables import monitoring as label_tables
 from millwright.metadata.tables import segments as tables
@@ -126,12 +127,14 @@ class Decisions:
                 tx, project=act.project_key, version_pk=version.pk
             )
             aliases = model_tables.list_alias_changes(tx, model_pk=version.model_pk)
+            named = change_tables.read_aliases(tx, version_pks=[version.pk])
+            tags = change_tables.read_tags(tx, pks=[version.pk], of_version=True)
         run = None if version.run_id is None else self._runs.get(act.project_key, version.run_id)
         self._note(act, found, deployment, version, "show")
         return Chain(
             found=found,
             label=None if label is None else label.value,
-            version=version.model_version(),
+            version=version.model_version(tags.get(version.pk), named.get(version.pk)),
             run=run,
             datasets=[] if run is None else self._datasets(act.project_key, run),
             gates=gates,
