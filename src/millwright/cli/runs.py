@@ -14,6 +14,7 @@ from millwright.cli.located import located
 from millwright.cli.run_compare import compare
 from millwright.cli.run_export import export
 from millwright.cli.run_search import Ref, RunList, named, took
+from millwright.cli.run_sync import sync
 from millwright.cli.session import session
 from millwright.cli.verbs import Limit, noun
 from millwright.core.errors import Invalid, NotFound
@@ -27,6 +28,7 @@ for _verb in run_changes.VERBS:
 app.command("lineage")(run_lineage)
 app.command()(compare)
 app.command()(export)
+app.command()(sync)
 app.add_typer(run_views.app, name="views")
 
 
