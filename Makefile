@@ -14,7 +14,7 @@ help:
 	@echo "make types    basedpyright in strict mode"
 	@echo "make layers   import-linter: imports fall, from room to room"
 	@echo "make storm    faults, fuzz and studies; takes minutes"
-	@echo "make interop  foreign tools against us"
+	@echo "make interop  foreign tools against us; TORCH=1 adds PyTorch's, gigabytes of them"
 	@echo "make bench    benchmarks against their physical limits"
 	@echo "make lock     resolve requirements.lock anew (needs uv)"
 
@@ -34,14 +34,21 @@ test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not storm and not interop"
 
 # Each foreign tool in an environment of its own, below .interop, from a lock of its own.
+# `make interop TORCH=1` adds those of PyTorch, which are gigabytes.
 ENVIRONMENTS := jupyter mlflow2 mlflow2-store mlflow3 trackers
+TORCH ?=
 
 .interop/%/ready: tests/interop/environments/%.lock
 	test -x .interop/$*/bin/python || $(PYTHON) -m venv .interop/$*
 	.interop/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-interop: setup $(ENVIRONMENTS:%=.interop/%/ready)
+# Our own suites of these formats run in it.
+.interop/torch/usable: .interop/torch/ready
+	.interop/torch/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+interop: setup $(ENVIRONMENTS:%=.interop/%/ready) $(if $(TORCH),.interop/torch/usable)
 	$(BIN)/python -m pytest -n0 -m interop --no-header -rs tests
 
 storm: setup
@@ -72,3 +79,6 @@ lock:
 	@for name in $(ENVIRONMENTS); do uv pip compile --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
 		tests/interop/environments/$$name.in -o tests/interop/environments/$$name.lock || exit 1; done
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet --group dev pyproject.toml \
+		tests/interop/environments/torch.in -o tests/interop/environments/torch.lock
