@@ -165,7 +165,7 @@ class Purges:
 
 
 def reason_to_keep(one: DeletedExperiment) -> str:
-    """Return why a deleted experiment stays for now; empty when it goes."""
+    """Return why a deleted experiment is kept; empty when it goes."""
     if one.has_runs:
         return "it has runs that were not deleted with it, or later"
     if one.newest:

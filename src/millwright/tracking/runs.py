@@ -193,7 +193,7 @@ class Runs:
         self.logs.log_batch(act, run, tags=tags)
 
     def log_metrics(self, act: Act, run: RunId, points: Sequence[MetricPoint]) -> None:
-        """Add points to a running run; a time of 0 stands for now, NaN is kept as None."""
+        """Add points to a running run; a time of 0 is the present, NaN is kept as None."""
         self.logs.log_batch(act, run, points=points)
 
     def log_links(self, act: Act, run: RunId, links: Sequence[RunLink]) -> None:

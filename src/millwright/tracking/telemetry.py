@@ -62,7 +62,7 @@ def check_key(noun: str, key: str) -> None:
 
 
 def stored_points(points: Sequence[MetricPoint], *, now_us: int) -> list[MetricPoint]:
-    """Return the points as they are stored: a time of 0 stands for now, NaN is None.
+    """Return the points as they are stored: a time of 0 is the present, NaN is None.
 
     Raises Invalid for a key that cannot be, or a step or time that no database holds.
     """

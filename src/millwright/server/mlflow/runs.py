@@ -382,7 +382,7 @@ def _printable(name: str) -> str:
 
 
 def _micro(timestamp_ms: int) -> int:
-    # 0 would stand for now.
+    # 0 would be taken for the present.
     return timestamp_ms * 1000 or 1
 
 
