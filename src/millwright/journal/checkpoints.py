@@ -33,6 +33,8 @@ from millwright.journal.merkle import HASH_BYTES
 KEY_FILE = "journal.key"
 KEY_MODE = 0o600
 FOLDER_MODE = 0o700
+DSSE = b"DSSEv1 "
+"""What begins every message of a signed statement; no origin has white space in it."""
 
 _ED25519 = b"\x01"
 _ID_BYTES = 4
@@ -65,6 +67,14 @@ class VerifierKey:
         data = self.name.encode() + b"\n" + _ED25519 + self.public
         return hashlib.sha256(data).digest()[:_ID_BYTES]
 
+    def has_signed(self, signature: bytes, data: bytes) -> bool:
+        """Tell whether `signature` is this key's, over exactly `data`."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
     def text(self) -> str:
         """Return the key as C2SP writes it: name, key id in hexadecimal, type and key in base64."""
         data = base64.b64encode(_ED25519 + self.public).decode()
@@ -95,7 +105,7 @@ class VerifierKey:
 
 
 class SigningKey:
-    """The private key that signs checkpoints."""
+    """The private key that signs checkpoints, and statements about model versions."""
 
     def __init__(self, private: Ed25519PrivateKey) -> None:
         self._private = private
@@ -174,6 +184,11 @@ class SigningKey:
         signature = _base64(key.key_id + self._private.sign(text.encode()))
         return f"{text}\n— {key.name} {signature}\n"
 
+    def sign_statement(self, data: bytes) -> bytes:
+        """Return the signature of a DSSE message; a checkpoint's text never begins as one."""
+        assert data.startswith(DSSE), "one key signs two kinds of things, which must differ"
+        return self._private.sign(data)
+
 
 def parse(note: str) -> Checkpoint:
     """Return what a note says, signatures unchecked; raises Invalid when it is no checkpoint."""
@@ -194,15 +209,11 @@ def verify(note: str, key: VerifierKey) -> Checkpoint:
             f"the checkpoint of size {checkpoint.size} is not signed by the key {key.name}",
             why=f"no signature under it bears the id {key.key_id.hex()}",
         )
-    public = Ed25519PublicKey.from_public_bytes(key.public)
-    for data in ours:
-        try:
-            public.verify(data[_ID_BYTES:], text.encode())
-        except InvalidSignature as error:
-            raise Corrupt(
-                f"the signature under the checkpoint of size {checkpoint.size} is false",
-                why=f"the key {key.name} did not sign this text",
-            ) from error
+    if not all(key.has_signed(data[_ID_BYTES:], text.encode()) for data in ours):
+        raise Corrupt(
+            f"the signature under the checkpoint of size {checkpoint.size} is false",
+            why=f"the key {key.name} did not sign this text",
+        )
     if checkpoint.origin != key.name:
         raise Corrupt(f"the checkpoint is of {checkpoint.origin!r}, not of {key.name!r}")
     return checkpoint

@@ -3,8 +3,8 @@
 An in-toto statement names the package and each of its files by two digests, so that whoever has
 the files and the public key can check them with common tools, without us; its predicate names
 the training run, the data, and the verdicts of gates. It is signed as a DSSE envelope. What is
-signed begins with `DSSEv1` and a space, which no checkpoint of the journal can, so one key may
-sign both.
+signed begins with `DSSEv1` and a space, which no checkpoint of the journal can, so the home's
+key signs both.
 
 Sources: in-toto Attestation Framework v1 (Statement), DSSE v1.0, RFC 8032.
 """
@@ -16,18 +16,17 @@ import binascii
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct, field
 
+from millwright.artifacts.files import read_pieces
 from millwright.artifacts.paths import join, parse_artifact_path
 from millwright.artifacts.trees import Tree, encode_manifest
-from millwright.core.digest import PREFIX, Digest, digest_file
+from millwright.core.digest import PREFIX, Digest, digest_bytes, digest_file
 from millwright.core.errors import Corrupt, Invalid
-from millwright.journal.checkpoints import VerifierKey
+from millwright.journal.checkpoints import DSSE, SigningKey, VerifierKey
 from millwright.records.models import GateReport, ModelVersion, Verdict
 from millwright.records.runs import Run, RunLink
 
@@ -35,11 +34,8 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:millwright:model-version:v1"
 
-Signer: TypeAlias = Callable[[bytes], bytes]
-"""Returns the Ed25519 signature of bytes."""
-ReadBytes: TypeAlias = Callable[[Digest], bytes]
-
-_READ_BYTES = 1 << 20
+Open: TypeAlias = Callable[[Digest], BinaryIO]
+"""Opens stored bytes, held against their digest."""
 
 
 class AttestedFile(Struct, frozen=True, kw_only=True):
@@ -125,7 +121,7 @@ def make_statement(
     version: ModelVersion,
     *,
     tree: Tree,
-    read: ReadBytes,
+    open_: Open,
     run: Run | None = None,
     reports: Iterable[GateReport] = (),
     sbom_digest: Digest | None = None,
@@ -147,8 +143,10 @@ def make_statement(
         )
     ]
     for entry in tree.entries:
-        sha256 = hashlib.sha256(read(entry.digest)).hexdigest()
-        files.append(AttestedFile(name=entry.path, digest=_digests(entry.digest, sha256)))
+        with open_(entry.digest) as stream:
+            files.append(
+                AttestedFile(name=entry.path, digest=_digests(entry.digest, _sha256(stream)))
+            )
     return Statement(
         subject=files,
         predicate=Predicate(
@@ -168,14 +166,14 @@ def make_statement(
     )
 
 
-def sign_statement(statement: Statement, *, key: VerifierKey, signer: Signer) -> bytes:
-    """Return the statement in a signed envelope, as JSON; `key` is the signer's public half."""
+def sign_statement(statement: Statement, *, key: SigningKey, name: str) -> bytes:
+    """Return the statement in an envelope signed under `name`, as JSON."""
     payload = msgspec.json.encode(statement, order="sorted")
-    signature = signer(_pre_authentication(payload))
+    signature = key.sign_statement(_pre_authentication(payload))
     envelope = _Envelope(
         payload_type=PAYLOAD_TYPE,
         payload=_base64(payload),
-        signatures=[_Signature(keyid=key_id(key), sig=_base64(signature))],
+        signatures=[_Signature(keyid=key_id(key.verifier(name)), sig=_base64(signature))],
     )
     return msgspec.json.encode(envelope, order="sorted")
 
@@ -208,6 +206,30 @@ def verify_statement(envelope: bytes, key: VerifierKey) -> Statement:
     return statement
 
 
+def check_version(statement: Statement, version: ModelVersion) -> None:
+    """Raise Corrupt unless the statement is of this version as it is recorded now."""
+    said = statement.predicate
+    wanted = (version.id, version.digest, version.package_digest)
+    if (said.id, said.model_digest, said.package_digest) != wanted:
+        raise Corrupt(
+            f"the statement is not of {version.name}@v{version.version}",
+            why=f"it is of {said.model}@v{said.version}, {said.id}, whose package is "
+            f"{said.package_digest}; recorded is {version.id}, {version.package_digest}",
+            fix="run `mill audit verify`: the statement or the record was exchanged",
+        )
+
+
+def check_bill(statement: Statement, bill: str | None) -> None:
+    """Raise Corrupt unless `bill` is the bill of materials that was attested, or neither is."""
+    found = None if bill is None else digest_bytes(bill.encode())
+    if found != statement.predicate.sbom_digest:
+        raise Corrupt(
+            "the bill of materials is not the one that was attested",
+            why=f"attested is {statement.predicate.sbom_digest}, and this is {found}",
+            fix="run `mill audit verify`; restore the artifact store from a backup",
+        )
+
+
 def check_files(statement: Statement, folder: Path) -> None:
     """Hold the package in `folder` against a statement, both digests of every file.
 
@@ -219,7 +241,9 @@ def check_files(statement: Statement, folder: Path) -> None:
     faults += [f"{name} was added" for name in sorted(there - set(stated))]
     for name in sorted(there & set(stated)):
         path = join(folder, parse_artifact_path(name))
-        if stated[name] != _digests(digest_file(path), _sha256_file(path)):
+        with path.open("rb") as stream:
+            found = _digests(digest_file(path), _sha256(stream))
+        if stated[name] != found:
             faults.append(f"{name} was changed")
     if faults:
         predicate = statement.predicate
@@ -242,20 +266,17 @@ def _check_signature(signatures: Sequence[_Signature], payload: bytes, key: Veri
             f"the statement is not signed by the key {key_id(key)}",
             why=f"it is signed by: {', '.join(each.keyid[:80] for each in signatures) or 'nobody'}",
         )
-    public = Ed25519PublicKey.from_public_bytes(key.public)
-    for each in ours:
-        try:
-            public.verify(base64.b64decode(each.sig, validate=True), _pre_authentication(payload))
-        except (InvalidSignature, binascii.Error, ValueError) as error:
-            raise Corrupt(
-                "the signature under the statement is false",
-                why=f"the key {key_id(key)} did not sign this text",
-            ) from error
+    signed = _pre_authentication(payload)
+    if not all(key.has_signed(_bytes(each.sig), signed) for each in ours):
+        raise Corrupt(
+            "the signature under the statement is false",
+            why=f"the key {key_id(key)} did not sign this text",
+        )
 
 
 def _pre_authentication(payload: bytes) -> bytes:
     kind = PAYLOAD_TYPE.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+    return DSSE + b"%d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def _attested(run: Run) -> AttestedRun:
@@ -296,13 +317,20 @@ def _digests(blake3: Digest, sha256: str) -> dict[str, str]:
     return {"blake3": blake3.removeprefix(PREFIX), "sha256": sha256}
 
 
-def _sha256_file(path: Path) -> str:
+def _sha256(stream: BinaryIO) -> str:
     state = hashlib.sha256()
-    with path.open("rb") as stream:
-        while data := stream.read(_READ_BYTES):
-            state.update(data)
+    for piece in read_pieces(stream):
+        state.update(piece)
     return state.hexdigest()
 
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    """Return what base64 spells; nothing, which no key has signed, where it is none."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""

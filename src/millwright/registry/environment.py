@@ -69,11 +69,22 @@ def read_environment(folder: Path) -> Environment:
     option, a path or an address would let a package install anything from anywhere.
     """
     try:
-        lines = (folder / REQUIREMENTS).read_text(encoding="utf-8").splitlines()
+        requirements = (folder / REQUIREMENTS).read_bytes()
     except FileNotFoundError as error:
         raise NotFound(f"{folder} has no {REQUIREMENTS}", why="it names no environment") from error
     path = folder / PYTHON_ENV
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return parse_environment(requirements, path.read_bytes() if path.is_file() else b"")
+
+
+def parse_environment(requirements: bytes, python_env: bytes) -> Environment:
+    """Return the environment that a package's two files name; raises Invalid as `read_environment`.
+
+    Without a version in `python_env` it is that of this Python.
+    """
+    try:
+        lines, text = requirements.decode().splitlines(), python_env.decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{REQUIREMENTS} or {PYTHON_ENV} is no text", why=str(error)) from error
     found = _PYTHON.search(text)
     return Environment(found[1] if found else _here(), _plain(lines))
 

@@ -11,32 +11,36 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fixtures.cards import FILES, digest, report, run, stored, version
 from millwright.artifacts.trees import fetch_tree
 from millwright.core.errors import Corrupt, Invalid
-from millwright.journal.checkpoints import VerifierKey
+from millwright.journal.checkpoints import SigningKey, VerifierKey
 from millwright.registry.attest import (
     PREDICATE_TYPE,
     Statement,
+    check_bill,
     check_files,
+    check_version,
     key_id,
     make_statement,
     sign_statement,
     verify_statement,
 )
 
+NAME = "home.example"
 PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(32))
-KEY = VerifierKey("home.example", PRIVATE.public_key().public_bytes_raw())
+SIGNING = SigningKey(PRIVATE)
+KEY = SIGNING.verifier(NAME)
 OTHER = VerifierKey("other", Ed25519PrivateKey.generate().public_key().public_bytes_raw())
 
 
 def statement() -> Statement:
     store, tree = stored()
     return make_statement(
-        version(), tree=tree, read=store.read_bytes, run=run(), reports=[report()],
+        version(), tree=tree, open_=store.open, run=run(), reports=[report()],
         sbom_digest=digest("9"),
     )  # fmt: skip
 
 
 def signed() -> bytes:
-    return sign_statement(statement(), key=KEY, signer=PRIVATE.sign)
+    return sign_statement(statement(), key=SIGNING, name=NAME)
 
 
 class TestStatement:
@@ -66,14 +70,14 @@ class TestStatement:
 
     def test_a_version_that_no_run_of_ours_trained(self) -> None:
         store, tree = stored()
-        said = make_statement(version(), tree=tree, read=store.read_bytes)
+        said = make_statement(version(), tree=tree, open_=store.open)
         assert (said.predicate.run, said.predicate.inputs, said.predicate.gates) == (None, [], [])
 
     def test_another_package_than_the_versions_is_refused(self) -> None:
         store, tree = stored()
         other = version(package_digest=digest("7"))
         with pytest.raises(Invalid, match="is not the package of churn@v2"):
-            make_statement(other, tree=tree, read=store.read_bytes)
+            make_statement(other, tree=tree, open_=store.open)
 
 
 class TestSignature:
@@ -126,9 +130,22 @@ class TestSignature:
         other = Statement(
             subject=said.subject, predicate_type="urn:other", predicate=said.predicate
         )
-        envelope = sign_statement(other, key=KEY, signer=PRIVATE.sign)
+        envelope = sign_statement(other, key=SIGNING, name=NAME)
         with pytest.raises(Invalid, match="states nothing of a model version"):
             verify_statement(envelope, KEY)
+
+
+def test_a_statement_about_another_version_is_told() -> None:
+    check_version(statement(), version())
+    for other in (version(digest=digest("7")), version(id="mov_9")):
+        with pytest.raises(Corrupt, match="not of churn@v2"):
+            check_version(statement(), other)
+
+
+def test_another_bill_of_materials_is_told() -> None:
+    for bill in ("{}", None):
+        with pytest.raises(Corrupt, match="not the one that was attested"):
+            check_bill(statement(), bill)
 
 
 class TestFiles:
