@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from millwright.cli import model_changes, model_search, text
+from millwright.cli import model_changes, model_proof, model_search, text
 from millwright.cli.lineage import model_lineage
 from millwright.cli.session import session
 from millwright.cli.verbs import DryRun, Reason, WantedReason, noun
@@ -19,7 +19,7 @@ from millwright.records.models import AliasChange, Approval, ModelVersion
 from millwright.records.schema import Column
 
 app = noun("Models, their versions, the aliases that point at them, and approvals.")
-for _verb in (*model_changes.VERBS, *model_search.VERBS):
+for _verb in (*model_changes.VERBS, *model_search.VERBS, *model_proof.VERBS):
     app.command()(_verb)
 app.command("lineage")(model_lineage)
 

@@ -13,9 +13,11 @@ from millwright.records.access import Permission
 from millwright.records.models import (
     AliasChange,
     Approval,
+    Attestation,
     GateReport,
     Model,
     ModelVersion,
+    PickleRuling,
     Risk,
     Stage,
 )
@@ -252,6 +254,31 @@ class Models(Protocol):
     @operation("GET", "/model-versions/{ref}/card", needs=Permission.MODEL_READ)
     def card(self, *, ref: str) -> ModelCard:
         """Return the card of a version, drafted from what is known of it."""
+        ...
+
+    @operation("POST", "/model-versions/{ref}/attestation", needs=Permission.MODEL_REGISTER)
+    def attest(self, *, ref: str, reason: str = "") -> Attestation:
+        """State and sign what a version is, what it was made from, and how it was judged."""
+        ...
+
+    @operation("GET", "/model-versions/{ref}/attestation", needs=Permission.MODEL_READ)
+    def attestation(self, *, ref: str) -> Attestation:
+        """Return what was stated last of a version."""
+        ...
+
+    @operation("POST", "/model-versions/{ref}/pickle", needs=Permission.PROJECT_WRITE)
+    def allow_pickle(self, *, ref: str, reason: str) -> PickleRuling:
+        """Let whoever loads a version in a process of his own run the code in its files."""
+        ...
+
+    @operation("DELETE", "/model-versions/{ref}/pickle", needs=Permission.PROJECT_WRITE)
+    def refuse_pickle(self, *, ref: str, reason: str = "") -> PickleRuling:
+        """Let nobody run the code in a version's files any more."""
+        ...
+
+    @operation("GET", "/model-versions/{ref}/pickle", needs=Permission.MODEL_READ)
+    def pickle_ruling(self, *, ref: str) -> PickleRuling:
+        """Return whether the code in a version's files may be run, and why."""
         ...
 
     @operation("GET", "/model-versions/{ref}", needs=Permission.MODEL_READ)

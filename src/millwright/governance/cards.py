@@ -49,7 +49,7 @@ class Cards:
             sides.append(
                 Side(
                     version=version,
-                    run=self._run(project_key, version),
+                    run=trained_by(self._runs, project_key, version),
                     requirements=self._requirements(version),
                 )
             )
@@ -66,7 +66,7 @@ class Cards:
         facts = CardFacts(
             model=model,
             version=version,
-            run=self._run(project_key, version),
+            run=trained_by(self._runs, project_key, version),
             reports=reports,
             approvals=[one for one in approvals if one.model == version.name],
             history=self._aliases.history(project_key, version.name),
@@ -75,18 +75,6 @@ class Cards:
         )
         return draft_card(facts)
 
-    def _run(self, project_key: int, version: ModelVersion) -> Run | None:
-        if version.run is None:
-            return None
-        try:
-            run = self._runs.get(project_key, version.run)
-            # What a step registers was made by the pipeline: there stand data, parameters, figures.
-            is_step = run.kind == "step" and run.parent is not None
-            return self._runs.get(project_key, str(run.parent)) if is_step else run
-        except NotFound:
-            # It was purged; the version outlives it.
-            return None
-
     def _requirements(self, version: ModelVersion) -> str:
         try:
             entry = load_tree(self._artifacts, version.package_digest).get(_REQUIREMENTS)
@@ -94,6 +82,20 @@ class Cards:
         except MillwrightError:
             # A package need not have any, and a card is better than none.
             return ""
+
+
+def trained_by(runs: Runs, project_key: int, version: ModelVersion) -> Run | None:
+    """Return the run that a version was made by; None where there was none, or it was purged."""
+    if version.run is None:
+        return None
+    try:
+        run = runs.get(project_key, version.run)
+        # What a step registers was made by the pipeline: there stand data, parameters, figures.
+        is_step = run.kind == "step" and run.parent is not None
+        return runs.get(project_key, str(run.parent)) if is_step else run
+    except NotFound:
+        # It was purged; the version outlives it.
+        return None
 
 
 def notes_of(model: Model, version: ModelVersion) -> dict[str, str]:

@@ -64,7 +64,7 @@ class Promotions:
             version = find_version(tx, act.project_key, ref)
             pointed = model_tables.find_alias(tx, model_pk=version.model_pk, alias=CHAMPION)
             if not find_model(tx, act.project_key, version.name).governed:
-                # Its alias was set without a gate; whatever answers requests passes one all the same.
+                # Its alias was set without a gate; what answers requests passes one all the same.
                 self._check_gate(tx, version, CHAMPION, pointed=None)
         is_champion = pointed is not None and pointed.pk == version.pk
         if CHAMPION in self._policy.protected and not is_champion:

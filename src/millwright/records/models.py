@@ -143,3 +143,33 @@ class Approval(Struct, frozen=True, kw_only=True):
     decided_us: int | None
     decision_reason: str | None
     expires_us: int
+
+
+class Attestation(Struct, frozen=True, kw_only=True):
+    """A signed statement of what a version is, and what is in its environment."""
+
+    model: str
+    version: int
+    digest: Digest
+    """Of the envelope, which the journal holds."""
+    envelope: str
+    """The statement, signed: a DSSE envelope with an in-toto statement, as JSON."""
+    sbom: str | None
+    """A CycloneDX bill of materials, as JSON; None where no environment is known in plain names."""
+    key: str
+    """The home's verifier key; who keeps it elsewhere need not take it from here."""
+    event: EventId
+    time_us: int
+
+
+class PickleRuling(Struct, frozen=True, kw_only=True):
+    """Whether the code in a version's files may be run by who loads it."""
+
+    model: str
+    version: int
+    digest: Digest
+    """Of the model; it holds for no other."""
+    allowed: bool
+    reason: str
+    event: EventId | None
+    """What said so; None when nobody has, and it is not allowed."""

@@ -1,7 +1,7 @@
 """Who may load a pickle, which runs whatever code is in it: nobody, until somebody says so.
 
 A permission is for one model by its digest, since the same words would let in any other file.
-Whoever gives one (the workspace, by its policy) puts it into the journal with its reason.
+`governance.pickles` keeps who gave one, in the journal with its reason.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def refuse_pickle(flavor: str, file: str) -> Refused:
     return Refused(
         f"{file} is a pickle, and loading it would run whatever code is in it",
         why=f"the model was logged as {flavor} in a format that holds code, and nobody allowed it",
-        fix="log it with serialization_format='skops' (for LightGBM and scikit-learn), or load it "
-        "with a PicklePermission for its digest where policy lets you",
+        fix="log it with serialization_format='skops'; or, when you trust whoever made it, "
+        "`mill model allow-pickle REF --reason WHY`, and mw.load_model(REF) where it may run",
     )
 
 

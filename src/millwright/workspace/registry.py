@@ -16,8 +16,10 @@ from millwright.doors.models import (
 from millwright.records.models import (
     AliasChange,
     Approval,
+    Attestation,
     Model,
     ModelVersion,
+    PickleRuling,
     Risk,
     Stage,
 )
@@ -196,6 +198,21 @@ class Models(Service):
         version = self.home.models.get(self.session.key, ref)
         text = self.home.cards.draft(self.session.key, version.id)
         return ModelCard(model=version.name, version=version.version, text=text)
+
+    def attest(self, *, ref: str, reason: str = "") -> Attestation:
+        return self.home.attestations.attest(self.session.act(reason), ref)
+
+    def attestation(self, *, ref: str) -> Attestation:
+        return self.home.attestations.find(self.session.key, ref)
+
+    def allow_pickle(self, *, ref: str, reason: str) -> PickleRuling:
+        return self.home.pickle_rulings.rule(self.session.act(reason), ref, allowed=True)
+
+    def refuse_pickle(self, *, ref: str, reason: str = "") -> PickleRuling:
+        return self.home.pickle_rulings.rule(self.session.act(reason), ref, allowed=False)
+
+    def pickle_ruling(self, *, ref: str) -> PickleRuling:
+        return self.home.pickle_rulings.find(self.session.key, ref)
 
     def show(self, *, ref: str) -> ModelVersion:
         return self.home.models.get(self.session.key, ref)

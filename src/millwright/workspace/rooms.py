@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from millwright.deployments.intake import Intake
     from millwright.gates.judge import Judge
     from millwright.governance.approvals import Approvals
+    from millwright.governance.attestations import Attestations
     from millwright.governance.cards import Cards
     from millwright.governance.decisions import Decisions
     from millwright.governance.explanations import Explanations
+    from millwright.governance.pickles import PickleRulings
     from millwright.governance.promotions import Promotions
     from millwright.jobs.queue import Jobs
     from millwright.monitoring.alerts import Alerts
@@ -169,6 +171,27 @@ class Rooms(TrackingRooms):
             approvals=self.approvals,
             runs=self.runs,
         )
+
+    @cached_property
+    def attestations(self) -> Attestations:
+        """Signed statements of model versions."""
+        from millwright.governance.attestations import Attestations
+
+        return Attestations(
+            self.journal,
+            self.artifacts,
+            key=self.key,
+            name=self.origin,
+            models=self.models,
+            runs=self.runs,
+        )
+
+    @cached_property
+    def pickle_rulings(self) -> PickleRulings:
+        """Which versions' pickles may be loaded."""
+        from millwright.governance.pickles import PickleRulings
+
+        return PickleRulings(self.journal, self.models)
 
     @cached_property
     def judge(self) -> Judge:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from millwright.core.errors import NotFound
+from fixtures.boosters import numbers
+from fixtures.pickled import pickled_package
+from millwright.core.errors import NotFound, Refused
 from millwright.doors.door import Door
 from millwright.registry.package import Package, write_package
 from millwright.sdk.models import load_from, load_model
@@ -39,6 +41,23 @@ def test_a_registered_model_answers(
     assert load_from(config, "churn@latest", flavor="sklearn").flavor == "sklearn"
     with pytest.raises(NotFound, match="no model nothing"):
         load_from(config, "nothing@champion")
+
+
+def test_a_pickle_is_loaded_while_that_is_allowed_of_it(
+    config: Config, door: Door, tmp_path: Path
+) -> None:
+    door.models.create(name="old")
+    digest = door.artifacts.put_folder(pickled_package(tmp_path / "old"))
+    version = door.models.register(name="old", package_digest=digest)
+    with pytest.raises(Refused) as caught:
+        load_from(config, "old@v1")
+    assert "mill model allow-pickle REF --reason WHY" in caught.value.fix
+    door.models.allow_pickle(ref=version.id, reason="ours, of 2019")
+    rows = {name: values.astype(float) for name, values in numbers().items()}
+    assert set(load_from(config, "old@v1").predict(rows)["prediction"]) == {0, 1}
+    door.models.refuse_pickle(ref=version.id)
+    with pytest.raises(Refused, match="is a pickle"):
+        load_from(config, "old@v1")
 
 
 def test_a_folder_is_loaded_as_it_is(

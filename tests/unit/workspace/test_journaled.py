@@ -344,6 +344,24 @@ CASES: list[tuple[str, list[str], Prepare, Change]] = [
         lambda w: w.me.models.restore_version(name="churn", version="1"),
     ),
     (
+        "models.attest",
+        ["ModelAttested"],
+        lambda w: w.version,
+        lambda w: w.me.models.attest(ref=w.version),
+    ),
+    (
+        "models.allow_pickle",
+        ["PickleRuled"],
+        lambda w: w.version,
+        lambda w: w.me.models.allow_pickle(ref=w.version, reason="ours"),
+    ),
+    (
+        "models.refuse_pickle",
+        ["PickleRuled"],
+        lambda w: w.version,
+        lambda w: w.me.models.refuse_pickle(ref=w.version),
+    ),
+    (
         "models.promote",
         ["AliasMoved"],
         lambda w: w.version,

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fixtures.homes import Place, made_place
+from millwright.core.errors import Denied, Invalid
+from millwright.testing.clock import FakeClock
+
+
+@pytest.fixture
+def place(address: str, tmp_path: Path) -> Iterator[Place]:
+    with made_place(address, tmp_path, FakeClock()) as place:
+        yield place
+
+
+def test_a_pickle_is_refused_until_it_is_allowed_and_after_it_is_taken_back(place: Place) -> None:
+    models, ref = place.me.models, place.version(0)
+    assert not models.pickle_ruling(ref=ref).allowed
+    allowed = models.allow_pickle(ref=ref, reason="ours, of 2019")
+    assert (allowed.allowed, allowed.reason) == (True, "ours, of 2019")
+    assert models.pickle_ruling(ref=ref) == allowed
+    assert not models.pickle_ruling(ref=place.version(1)).allowed
+    models.refuse_pickle(ref=ref)
+    assert not models.pickle_ruling(ref=ref).allowed
+    events = place.events("PickleRuled")
+    assert events[0].id == allowed.event
+    assert [event.subjects[0].digest for event in events] == [allowed.digest] * 2
+
+
+def test_it_needs_a_reason_and_somebody_who_answers_for_the_project(place: Place) -> None:
+    ref = place.version(0)
+    with pytest.raises(Invalid, match="needs a reason"):
+        place.me.models.allow_pickle(ref=ref, reason=" ")
+    with pytest.raises(Denied):
+        place.person("ada", "editor").models.allow_pickle(ref=ref, reason="please")
+    assert place.events("PickleRuled") == []
+
+
+def test_a_reason_that_was_erased_allows_nothing(place: Place) -> None:
+    ref = place.version(0)
+    allowed = place.me.models.allow_pickle(ref=ref, reason="ours")
+    assert allowed.event is not None
+    with place.home.database.write() as tx:
+        place.home.journal.erase_detail(tx, place.act, allowed.event)
+    assert not place.me.models.pickle_ruling(ref=ref).allowed
