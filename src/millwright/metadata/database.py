@@ -19,7 +19,7 @@ from typing import TypeAlias, TypeVar, cast
 
 import msgspec
 
-from millwright.core.errors import Corrupt
+from millwright.core.errors import Corrupt, Failed
 from millwright.metadata.dialects import (
     Connection,
     Cursor,
@@ -161,6 +161,7 @@ class _Joined(threading.local):
 
     cursor: Cursor | None = None
     writer: Writer | None = None
+    """The innermost part of it that is not ended yet."""
     depth: int = 0
     is_one: bool = False
     """Whether it is one call's alone, which is undone as a whole or not at all."""
@@ -168,6 +169,10 @@ class _Joined(threading.local):
 
 class NotDurable(Exception):
     """Something was to be written that must survive a power cut, in a transaction that may not."""
+
+
+class _Lost(Failed):
+    """The shared transaction is gone, with what all its calls wrote."""
 
 
 class Database:
@@ -221,7 +226,7 @@ class Database:
         calls writes what must be durable, all are undone and made again, durably.
         """
         if self._joined.cursor is not None:
-            return [_outcome(call) for call in calls]
+            return [self._outcome(self._joined.cursor, call) for call in calls]
         if relaxed and self.dialect.can_relax:
             try:
                 return self._join(calls, relaxed=True)
@@ -246,7 +251,9 @@ class Database:
                 self._joined.is_one = relaxed and len(calls) == 1
                 try:
                     outcomes = (
-                        [calls[0]()] if self._joined.is_one else [_outcome(call) for call in calls]
+                        [calls[0]()]
+                        if self._joined.is_one
+                        else [self._outcome(cursor, call) for call in calls]
                     )
                 finally:
                     self._joined.cursor = self._joined.writer = None
@@ -258,29 +265,57 @@ class Database:
         shared.call_after_commit()
         return outcomes
 
+    def _outcome(self, cursor: Cursor, call: Callable[[], T]) -> T | Exception:
+        """Return what a call of the shared transaction gave or raised; then it wrote nothing.
+
+        It may write in several blocks: what the last of them raises undoes the first as well.
+        """
+        try:
+            with self._savepoint(cursor, relaxed=True):
+                return call()
+        except (NotDurable, _Lost):
+            raise
+        except Exception as error:  # noqa: BLE001 (the caller raises it)
+            return error
+
     @contextmanager
     def _savepoint(self, cursor: Cursor, *, relaxed: bool) -> Generator[Writer]:
         """Open a part of the shared transaction that is kept with it or undone alone."""
-        shared = self._joined.writer
-        assert shared is not None, "a savepoint lies in a shared transaction"
+        around = self._joined.writer
+        assert around is not None, "a savepoint lies in a shared transaction"
         if not relaxed:
-            shared.require_durable()
+            around.require_durable()
         if self._joined.is_one:
-            yield shared
+            yield around
             return
         name = f"call_{self._joined.depth}"
-        writer = Writer(cursor, self.dialect, relaxed=shared.is_relaxed)
+        writer = Writer(cursor, self.dialect, relaxed=around.is_relaxed)
         self._end(cursor, f"SAVEPOINT {name}")
         self._joined.depth += 1
+        self._joined.writer = writer
         try:
             yield writer
         except BaseException:
-            self._end(cursor, f"ROLLBACK TO SAVEPOINT {name}")
+            self._end_part(cursor, f"ROLLBACK TO SAVEPOINT {name}")
             raise
         finally:
             self._joined.depth -= 1
-        self._end(cursor, f"RELEASE SAVEPOINT {name}")
-        writer.hand_over(shared)
+            self._joined.writer = around
+        self._end_part(cursor, f"RELEASE SAVEPOINT {name}")
+        writer.hand_over(around)
+
+    def _end_part(self, cursor: Cursor, statement: str) -> None:
+        """End a savepoint; where there is none any more, all calls have lost what they wrote.
+
+        A full disk may have SQLite undo everything. The next savepoint would then begin a
+        transaction of its own.
+        """
+        try:
+            self._end(cursor, statement)
+        except Exception as error:
+            raise _Lost(
+                "the database gave up what several calls wrote", why=str(error), fix="try again"
+            ) from error
 
     def close(self) -> None:
         """Close the idle connections; one in use is closed when its transaction ends."""
@@ -339,12 +374,3 @@ class Database:
                     self._idle[relaxed].append(connection)
                     return
         close_quietly(connection)
-
-
-def _outcome(call: Callable[[], T]) -> T | Exception:
-    try:
-        return call()
-    except NotDurable:
-        raise
-    except Exception as error:  # noqa: BLE001 (the caller raises it)
-        return error

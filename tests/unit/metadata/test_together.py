@@ -84,7 +84,9 @@ def test_when_the_commit_fails_nothing_is_kept(database: Database) -> None:
         with database.write() as tx:
             tx.run(end)
 
-    outcomes = database.together([lambda: add(database, "a"), wreck])
+    outcomes = database.together(
+        [lambda: add(database, "a"), wreck, lambda: add(database, "none of it")]
+    )
     assert all(isinstance(one, Exception) for one in outcomes)
     assert names(database) == []
     add(database, "b")
@@ -118,3 +120,29 @@ def test_a_durable_call_among_relaxed_ones_makes_all_durable(database: Database)
 def test_once_raises_what_the_call_raises(database: Database) -> None:
     with pytest.raises(ZeroDivisionError):
         database.once(lambda: 1 // 0)
+
+
+def test_what_a_call_raises_undoes_all_that_it_wrote_before(database: Database) -> None:
+    called: list[str] = []
+
+    def twice() -> None:
+        add(database, "a")
+        with database.write() as tx:
+            tx.after_commit("undone", lambda: called.append("undone"))
+        add(database, "b")
+        raise ZeroDivisionError
+
+    outcomes = database.together([lambda: add(database, "c"), twice, lambda: add(database, "d")])
+    assert [type(one) for one in outcomes] == [str, ZeroDivisionError, str]
+    assert (names(database), called) == (["c", "d"], [])
+
+
+def test_a_call_may_go_on_after_one_of_its_writes_was_undone(database: Database) -> None:
+    def goes_on() -> str:
+        add(database, "a")
+        with pytest.raises(Conflict):
+            add(database, "a")
+        return add(database, "b")
+
+    assert database.together([goes_on, lambda: add(database, "c")]) == ["b", "c"]
+    assert names(database) == ["a", "b", "c"]
