@@ -6,8 +6,9 @@ makes one delivery whoever follows. Jobs are leased: of several processes one se
 was killed over another takes up. A receiver may be sent the same delivery again, then under the
 same delivery id.
 
-Jobs of a queue of its own and threads of its own: a receiver that hangs must hold up neither
-pipelines nor the journal's other followers.
+Each webhook has a queue of its own, which one thread of a process at a time works through, in
+order: a receiver that hangs holds up neither other webhooks, nor pipelines, nor the journal's
+other followers.
 """
 
 from __future__ import annotations
@@ -49,7 +50,6 @@ from millwright.metadata.tables.webhooks import WebhookRow
 from millwright.records.automation import WebhookEvent, WebhookTest
 from millwright.records.events import Act, Event, JsonValue
 
-QUEUE = "webhooks"
 KIND = "webhook.deliver"
 MAX_ATTEMPTS = 320
 """With pauses that grow to five minutes, a little more than a day."""
@@ -57,7 +57,10 @@ MAX_AGE_US = 24 * 3600 * US_PER_S
 EVENTS_AT_ONCE = 200
 LOOK_EVERY_S = 1.0
 LEASE_S = 10.0
-THREADS = 4
+THREADS = 8
+"""So many receivers may hang at once before others have to wait for them."""
+MAX_PAUSE_S = 300.0
+"""A receiver that asks for a longer pause is asked again after this."""
 JOIN_S = 3.0
 MAX_SHOWN_CHARS = 2000
 _TRY_AGAIN = frozenset({408, 425, 429})
@@ -103,6 +106,11 @@ class Deliveries:
         self._webhooks = webhooks
         self._poster = poster
         self._follower = Follower(journal, FOLLOWER)
+        self._quiet_until_s: dict[WebhookId, float] = {}
+
+    def is_quiet(self, webhook: WebhookId) -> bool:
+        """Tell whether the receiver asked this process to leave it alone for a while."""
+        return self._clock.monotonic_s() < self._quiet_until_s.get(webhook, 0.0)
 
     def follow_once(self) -> int:
         """Enqueue what new events have to tell; return how many events were read.
@@ -129,7 +137,7 @@ class Deliveries:
                     msgspec.to_builtins(one.delivery),
                     act=act,
                     tx=tx,
-                    queue=QUEUE,
+                    queue=one.row.id,
                     key=one.key,
                     max_attempts=MAX_ATTEMPTS,
                 )
@@ -154,6 +162,8 @@ class Deliveries:
             return {"status": answer.status}
         told = f"the receiver at {parse_target(row.url, (row.url,)).origin} answered"
         if answer.status >= 500 or answer.status in _TRY_AGAIN:
+            pause_s = min(answer.retry_after_s, MAX_PAUSE_S)
+            self._quiet_until_s[row.id] = self._clock.monotonic_s() + pause_s
             raise Unreachable(f"{told} {answer.status}")
         if 300 <= answer.status < 400:
             raise Refused(f"{told} {answer.status}", why="a webhook follows no redirect")
@@ -249,7 +259,7 @@ class Deliverer:
         self._lease_s = lease_s
         self._owner = f"webhooks-{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
-        self._senders: list[threading.Thread] = []
+        self._senders: dict[WebhookId, threading.Thread] = {}
         self._looker = threading.Thread(target=self._run, name="webhooks", daemon=True)
 
     def __enter__(self) -> Self:
@@ -260,7 +270,7 @@ class Deliverer:
         self._stop.set()
         # A receiver that hangs is not waited for: its lease ends, and it is told again.
         until_s = time.monotonic() + JOIN_S
-        for thread in (self._looker, *self._senders):
+        for thread in (self._looker, *self._senders.values()):
             thread.join(max(0.0, until_s - time.monotonic()))
 
     def look(self) -> None:
@@ -271,14 +281,18 @@ class Deliverer:
             while self._deliveries.follow_once() == EVENTS_AT_ONCE:
                 pass
         self._jobs.reap()
-        self._senders = [one for one in self._senders if one.is_alive()]
-        free = THREADS - len(self._senders)
+        self._senders = {key: one for key, one in self._senders.items() if one.is_alive()}
         with self._database.read() as tx:
-            due = tables.count_due(tx, queue=QUEUE, now_us=self._clock.now_us(), limit=free)
-        for _ in range(due):
-            sender = threading.Thread(target=self._send_all, name="webhook sender", daemon=True)
-            sender.start()
-            self._senders.append(sender)
+            due = tables.list_due(tx, now_us=self._clock.now_us())
+        for webhook in due:
+            if len(self._senders) >= THREADS:
+                return
+            if webhook not in self._senders and not self._deliveries.is_quiet(webhook):
+                sender = threading.Thread(
+                    target=self._send_to, args=(webhook,), name=f"sender {webhook}", daemon=True
+                )
+                sender.start()
+                self._senders[webhook] = sender
 
     def _run(self) -> None:
         while not self._stop.wait(self._look_every_s):
@@ -289,18 +303,19 @@ class Deliverer:
             except Exception:  # noqa: BLE001 - whatever broke, the loop goes on
                 _log.exception("webhooks broke; it is tried again")
 
-    def _send_all(self) -> None:
+    def _send_to(self, webhook: WebhookId) -> None:
         worker = JobWorker(
             self._jobs,
             {KIND: self._deliveries.deliver},
             self._clock,
             owner=self._owner,
-            queues=[QUEUE],
+            queues=[webhook],
             lease_s=self._lease_s,
         )
         with suppress(Unreachable, TimedOut):
-            while not self._stop.is_set() and worker.work_once() is not None:
-                pass
+            while not (self._stop.is_set() or self._deliveries.is_quiet(webhook)):
+                if worker.work_once() is None:
+                    return
 
 
 def encode_body(delivery: Delivery) -> bytes:

@@ -35,6 +35,8 @@ class Answer:
     status: int
     body: bytes
     """Its beginning, at most `MAX_ANSWER_BYTES`."""
+    retry_after_s: float = 0.0
+    """For how long it asks to be left alone, where it says so in seconds."""
 
 
 def look_up(host: str, port: int) -> Sequence[str]:
@@ -127,7 +129,12 @@ class Poster:
                 {"Host": target.authority, "Connection": "close", **headers},
             )
             answer = connection.getresponse()
-            return Answer(answer.status, answer.read(MAX_ANSWER_BYTES))
+            pause = answer.getheader("Retry-After", "").strip()
+            return Answer(
+                answer.status,
+                answer.read(MAX_ANSWER_BYTES),
+                float(pause) if pause.isascii() and pause.isdigit() else 0.0,
+            )
         finally:
             connection.close()
 

@@ -16,7 +16,7 @@ from fixtures.receivers import Receiver, receiving
 from millwright.automation.deliveries import (
     KIND,
     MAX_ATTEMPTS,
-    QUEUE,
+    THREADS,
     Deliverer,
     Deliveries,
     Delivery,
@@ -30,6 +30,7 @@ from millwright.core.errors import Conflict, Invalid
 from millwright.core.ids import WebhookId, new_id
 from millwright.jobs.leases import backoff_s
 from millwright.jobs.worker import Worker as JobWorker
+from millwright.metadata.tables.webhooks import list_due
 from millwright.records.automation import Webhook, WebhookEvent
 from millwright.records.events import Act
 from millwright.records.jobs import Job, JobState
@@ -81,12 +82,14 @@ class Telling:
 
     def send(self) -> int:
         """Send what is due, and return how many jobs were worked on."""
+        with self.home.database.read() as tx:
+            due = list_due(tx, now_us=self.home.clock.now_us())
         worker = JobWorker(
             self.home.jobs,
             {KIND: self.deliveries.deliver},
             self.home.clock,
             owner=uuid.uuid4().hex,
-            queues=[QUEUE],
+            queues=due or ["none"],
         )
         count = 0
         while worker.work_once() is not None:
@@ -461,6 +464,52 @@ class TestDeliverer:
                 place.me.models.create(name="loans")
                 quick.wait_for(2)
                 done.set()
+
+    def test_a_webhook_that_hangs_takes_one_thread_however_much_waits_for_it(
+        self, sqlite_address: str, tmp_path: Path
+    ) -> None:
+        done = threading.Event()
+        with (
+            receiving() as slow,
+            receiving() as quick,
+            lived_in(sqlite_address, tmp_path) as place,
+        ):
+
+            def hold() -> None:
+                done.wait(10)
+
+            slow.hold = hold
+            telling = Telling(place.home, slow.origin, quick.origin)
+            telling.made(place.act, slow)
+            telling.made(place.act, quick)
+            with telling.deliverer():
+                for number in range(2 * THREADS):
+                    place.me.models.create(name=f"m{number}")
+                quick.wait_for(2 * THREADS)
+                assert len(slow.received) == 1
+                done.set()
+                names = [one.said["data"]["name"] for one in slow.wait_for(2 * THREADS)]
+                assert names == [f"m{number}" for number in range(2 * THREADS)]
+
+    def test_a_receiver_that_asks_for_a_pause_gets_it(
+        self, sqlite_address: str, tmp_path: Path
+    ) -> None:
+        clock = FakeClock(now_us=time.time_ns() // 1000)
+        with receiving() as receiver, made_place(sqlite_address, tmp_path, clock) as place:
+            telling = Telling(place.home, receiver.origin)
+            webhook = telling.made(place.act, receiver)
+            receiver.answers, receiver.headers = [429], {"Retry-After": "60"}
+            for name in ("a", "b"):
+                place.me.models.create(name=name)
+            with telling.deliverer():
+                receiver.wait_for(1)
+                time.sleep(0.2)
+                clock.advance(59)
+                time.sleep(0.2)
+                assert telling.deliveries.is_quiet(webhook.id)
+                assert len(receiver.received) == 1
+                clock.advance(2)
+                receiver.wait_for(3)
 
     def test_without_webhooks_nothing_is_followed(
         self, place: Place, telling: Telling, monkeypatch: pytest.MonkeyPatch

@@ -112,6 +112,19 @@ def test_what_is_connected_to_is_the_address_that_was_checked(
     assert (looked, connected) == (["hooks.example.com"], [("8.8.8.8", 443)])
 
 
+@pytest.mark.parametrize(
+    ("said", "pause_s"),
+    [("7", 7.0), (" 60 ", 60.0), ("-1", 0.0), ("soon", 0.0), ("\u00b2", 0.0), ("9" * 400, None)],
+)
+def test_how_long_a_receiver_wants_to_be_left_alone(said: str, pause_s: float | None) -> None:
+    with receiving() as receiver:
+        receiver.answers, receiver.headers = [429], {"Retry-After": said}
+        target = parse_target(receiver.url, [receiver.origin])
+        answer = Poster().post(target, b"{}", {})
+    assert answer.status == 429
+    assert answer.retry_after_s == (float("inf") if pause_s is None else pause_s)
+
+
 def test_redirects_are_not_followed() -> None:
     with receiving() as receiver:
         receiver.answers = [302]

@@ -155,15 +155,17 @@ def skip_to(tx: Writer, follower: str, *, place: int) -> None:
     )
 
 
-def count_due(tx: Reader, *, queue: str, now_us: int, limit: int) -> int:
-    """Return how many jobs of a queue could be claimed now, at most `limit`."""
-    sql = """
-        SELECT count(*) FROM (
-            SELECT 1 FROM job WHERE queue = :queue AND state = 'queued' AND run_at_us <= :now
-            LIMIT :limit
-        ) AS due
+def list_due(tx: Reader, *, now_us: int) -> list[WebhookId]:
+    """Return whose deliveries could be claimed now, those that wait longest first.
+
+    The queue of a webhook's deliveries is called as its id. Also of those that are no more.
     """
-    return tx.value(int, sql, queue=queue, now=now_us, limit=limit) or 0
+    sql = """
+        SELECT queue FROM job
+        WHERE state = 'queued' AND substr(queue, 1, 4) = 'whk_' AND run_at_us <= :now
+        GROUP BY queue ORDER BY min(run_at_us), queue
+    """
+    return [WebhookId(queue) for queue in tx.column(str, sql, now=now_us)]
 
 
 def find_model_by_id(tx: Reader, *, project: int, model: str) -> ModelRow | None:
