@@ -101,7 +101,12 @@ def register(
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> None:
-    """Make a package the next version of a model; the same model is the same version."""
+    """Make a package the next version of a model; the same model is the same version.
+
+    It is loaded here first, and has to answer its own example rows as when it was packaged.
+    """
+    from millwright.registry.replay import replay
+
     here = session()
     if risk is not None and risk not in RISKS:
         raise typer.BadParameter(f"{risk!r} is none of {', '.join(RISKS)}")
@@ -111,14 +116,14 @@ def register(
             why="it has no file MLmodel",
             fix="name the folder that write_package, or MLflow's save_model, wrote",
         )
+    tried = str(replay(folder))
     with here.door() as door:
         made_by = None if run is None else RunId(door.runs.show(ref=run).id)
         known = {one.name for one in door.models.list_all()}
         if dry_run:
             is_new = "a new model" if name not in known else f"a version of the model {name}"
-            here.would(
-                "models.register", name=name, folder=str(folder), run=made_by, found=[is_new]
-            )
+            found = [is_new, tried]
+            here.would("models.register", name=name, folder=str(folder), run=made_by, found=found)
             return
         if name not in known or risk is not None:
             door.models.create(name=name, risk=risk or "low", reason=reason)
@@ -129,6 +134,7 @@ def register(
             reason=reason,
         )
     here.answer(version, lambda: version_lines(version))
+    here.say(f"{tried[0].upper()}{tried[1:]}.")
     here.say(f"Judge it: mill gate check {_spelled(version)} --data DATASET --target COLUMN")
 
 

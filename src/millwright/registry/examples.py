@@ -1,13 +1,14 @@
-"""The rows a package keeps of those its model was trained on, as `input_example.json`.
+"""The rows a package keeps of those its model was trained on, and what the model answered.
 
-Ours are written as MLflow writes a data frame (`columns` and `data`); of its other forms those
-of tables are read too: bare rows of an array, whose columns are called by their places, and
-rows below `inputs`.
+`input_example.json` holds the rows. Ours are written as MLflow writes a data frame (`columns` and
+`data`); of its other forms those of tables are read too: bare rows of an array, whose columns are
+called by their places, and rows below `inputs`. `output_example.json` is ours alone: the name of
+an output -> its values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -17,8 +18,10 @@ import numpy as np
 from millwright.core.errors import Corrupt, NotFound
 from millwright.records.events import JsonValue
 from millwright.records.schema import Signature
-from millwright.registry.facts import EXAMPLE
+from millwright.registry.facts import ANSWERS, EXAMPLE
 from millwright.registry.signature import Array, Columns, check_columns
+
+_ANSWERS = msgspec.json.Decoder(dict[str, list[float | int | str | bool | list[float]]])
 
 
 def example_text(examples: Columns) -> str:
@@ -26,6 +29,23 @@ def example_text(examples: Columns) -> str:
     values = [_json_values(column) for column in examples.values()]
     rows = [list(row) for row in zip(*values, strict=True)]
     return msgspec.json.encode({"columns": list(examples), "data": rows}).decode() + "\n"
+
+
+def answers_text(answers: Mapping[str, Array]) -> str:
+    """Return the file that keeps what a model answered to its examples."""
+    values = {name: column.tolist() for name, column in answers.items()}
+    return msgspec.json.encode(values).decode() + "\n"
+
+
+def read_answers(folder: Path) -> dict[str, Array] | None:
+    """Return what was answered to the kept rows; None where nobody noted it. Raises Corrupt."""
+    try:
+        read = _ANSWERS.decode((folder / ANSWERS).read_bytes())
+        return {name: np.array(values) for name, values in read.items()}
+    except FileNotFoundError:
+        return None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise Corrupt(f"{folder / ANSWERS} cannot be read", why=str(error)) from error
 
 
 def read_examples(folder: Path, signature: Signature) -> dict[str, Array]:

@@ -21,6 +21,7 @@ MLMODEL = "MLmodel"
 REQUIREMENTS = "requirements.txt"
 PYTHON_ENV = "python_env.yaml"
 EXAMPLE = "input_example.json"
+ANSWERS = "output_example.json"
 
 ReadBytes: TypeAlias = "Callable[[str], bytes]"
 DigestOf: TypeAlias = "Callable[[str], Digest]"

@@ -7,6 +7,7 @@
     requirements.txt    what loading needs, pinned
     python_env.yaml     the same, as MLflow's tools want it
     input_example.json  rows it was trained on, by which parity was measured
+    output_example.json what it answered to them, held against what it answers later
 
 The **model digest** covers weights, signature and requirements: what decides the answers. The
 same fit has the same digest wherever and whenever it is packaged. Times, ids and examples count
@@ -36,8 +37,9 @@ from millwright.core.errors import (
 from millwright.core.ids import RunId, to_hex
 from millwright.core.version import VERSION
 from millwright.records.schema import Signature
-from millwright.registry.examples import example_text, read_example_columns
+from millwright.registry.examples import answers_text, example_text, read_example_columns
 from millwright.registry.facts import (
+    ANSWERS,
     EXAMPLE,
     FORMAT,
     MLMODEL,
@@ -162,6 +164,7 @@ def write_package(
     _write(folder, REQUIREMENTS, requirements)
     _write(folder, PYTHON_ENV, _python_env())
     _write(folder, EXAMPLE, example_text(examples))
+    _write(folder, ANSWERS, answers_text(memory))
     weights = {name: list(flavor.weights) for name, flavor in dumped.items()}
     digest = model_digest(
         signature,

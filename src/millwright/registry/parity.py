@@ -9,6 +9,8 @@ arithmetic decides.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
@@ -47,8 +49,12 @@ class Parity(Struct, frozen=True, kw_only=True):
 
 def measure(trained: Predictor, converted: Predictor, rows: Columns, n_examples: int) -> Parity:
     """Return how far `converted` is from `trained` on `rows`, of which the first are examples."""
-    left, right = trained.predict(rows), converted.predict(rows)
-    n = row_count(rows)
+    return compare(trained.predict(rows), converted.predict(rows), n_examples)
+
+
+def compare(left: Mapping[str, Array], right: Mapping[str, Array], n_examples: int) -> Parity:
+    """Return how far the answers `right` are from `left`; the first are those to examples."""
+    n = len(left[PREDICTION])
     is_example = np.arange(n) < n_examples
     differs = np.zeros(n, dtype=np.bool_)
     tolerance = TOLERANCE

@@ -1,70 +1,85 @@
-"""A package asked once with its own example rows, before anybody relies on it.
+"""A package asked once with its own example rows, before it is made a version.
 
-Done when a version is registered: a model that cannot be loaded here, or does not answer the
-rows it came with, is known then, and not when the first request comes.
+A model that does not answer the rows it came with, or no longer as it did, is known then, and
+not when the first request comes. Whoever registers asks, on his own machine: the control plane
+loads no model for being registered.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from millwright.core.clock import Clock
-from millwright.core.errors import MillwrightError, NotFound
-from millwright.registry.examples import read_example_columns
+from millwright.core.errors import Corrupt, Failed, NotFound, Refused, Unsupported
+from millwright.registry.examples import read_answers, read_example_columns
 from millwright.registry.package import load_package, read_package
-from millwright.registry.pickles import PicklePermission
-from millwright.registry.signature import row_count
+from millwright.registry.parity import compare
+from millwright.registry.proof import describe
+from millwright.registry.signature import Array, row_count
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
     """What came of asking a package with its own example."""
 
-    answered: bool
-    flavor: str
-    """The form that answered, or would have; empty when none can be loaded."""
-    rows: int
-    """How many rows the example has."""
-    shapes: dict[str, tuple[int, ...]]
-    """Each output's shape."""
-    load_s: float
-    answer_s: float
-    why: str
-    """Why it did not answer; empty when it did."""
+    rows: int = 0
+    """How many rows it answered."""
+    is_held: bool = False
+    """Whether the answers were held against those that the package keeps."""
+    untried: str = ""
+    """Why it was not asked; empty when it was."""
+
+    def __str__(self) -> str:
+        if self.untried:
+            return f"example rows: not tried, since {self.untried}"
+        held = " as when it was packaged" if self.is_held else "; it keeps no answers to compare"
+        return f"example rows: {self.rows} answered{held}"
 
 
-def replay(folder: Path, clock: Clock, *, permission: PicklePermission | None = None) -> Replay:
-    """Return what the package in `folder` answers to its own example rows.
+def replay(folder: Path) -> Replay:
+    """Ask the package in `folder` with its own example rows.
 
-    Never raises for what the model does: a package that needs a permission it was not given,
-    keeps no example, or does not answer, says so in `why`. Raises what `read_package` does when
-    the folder is no whole package.
+    One that keeps none, that nothing here loads, or that is a pickle is not tried. Raises Failed
+    when it does not answer, or otherwise than it did, and what `read_package` does when the
+    folder is no whole package.
     """
     package = read_package(folder)
-    flavor = package.facts.serve or next(iter(package.flavors), "")
-    began = clock.monotonic_s()
-    rows, loaded_s = 0, began
     try:
         columns = read_example_columns(folder)
-        rows = row_count(columns)
-        if not rows:
-            raise NotFound("the package keeps no example rows")
-        model = load_package(folder, expected=package.digest, permission=permission)
-        loaded_s = clock.monotonic_s()
+        model = load_package(folder, expected=package.digest)
+    except Corrupt:
+        raise
+    except (NotFound, Unsupported, Refused) as error:
+        return Replay(untried=f"{error.what}: {error.why}" if error.why else error.what)
+    rows = row_count(columns)
+    if not rows:
+        return Replay(untried="it keeps none")
+    try:
         answers = model.predict(columns)
-    except MillwrightError as error:
-        why = f"{error.what}: {error.why}" if error.why else error.what
-        return Replay(False, flavor, rows, {}, loaded_s - began, 0.0, why)
-    except Exception as error:  # noqa: BLE001 (a model raises whatever its library does)
-        why = f"{type(error).__name__}: {error}"[:300]
-        return Replay(False, flavor, rows, {}, loaded_s - began, 0.0, why)
-    return Replay(
-        answered=True,
-        flavor=model.flavor,
-        rows=rows,
-        shapes={name: values.shape for name, values in answers.items()},
-        load_s=loaded_s - began,
-        answer_s=clock.monotonic_s() - loaded_s,
-        why="",
+    except Exception as error:
+        raise _refused(f"{type(error).__name__}: {error}"[:300]) from error
+    kept = read_answers(folder)
+    if kept is None:
+        return Replay(rows)
+    if _shapes(kept) != _shapes(answers):
+        raise _refused(f"it answered {_shapes(kept)} then, and {_shapes(answers)} now")
+    try:
+        parity = compare(kept, answers, rows)
+    except ValueError as error:
+        raise _refused(f"the kept answers are of another kind: {error}") from error
+    if not parity.accepted:
+        raise _refused(describe(parity))
+    return Replay(rows, is_held=True)
+
+
+def _shapes(answers: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    return {name: answers[name].shape for name in sorted(answers)}
+
+
+def _refused(why: str) -> Failed:
+    return Failed(
+        "the package does not answer its own example rows as it should",
+        why=why,
+        fix="package the model again, where it was trained or in the environment it names",
     )

@@ -70,7 +70,10 @@ def test_a_model_from_its_package_to_requests_and_back(project: Mill) -> None:
     assert "a new model" in dry.out
     ended = mill.ok("model", "register", "m0", "--name", "churn", "--reason", "first fit")
     assert ended.plain.startswith("model  churn@v1\nid  mov_ID\ndigest  DIGEST\npackage  DIGEST\n")
-    assert ended.err == "Judge it: mill gate check churn@v1 --data DATASET --target COLUMN\n"
+    assert ended.err == (
+        "Example rows: 256 answered as when it was packaged.\n"
+        "Judge it: mill gate check churn@v1 --data DATASET --target COLUMN\n"
+    )
     second = mill.ok("model", "register", "m1", "--name", "churn", "--json").record(ModelVersion)
     assert second.version == 2
 

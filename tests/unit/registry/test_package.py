@@ -57,6 +57,7 @@ class TestWriting:
             "input_example.json",
             "model.onnx",
             "model.skops",
+            "output_example.json",
             "parity.json",
             "python_env.yaml",
             "requirements.txt",

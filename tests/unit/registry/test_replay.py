@@ -1,54 +1,99 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from fixtures.boosters import numbers, xgb_classifier
 from fixtures.estimators import forest, frame
-from millwright.core.clock import SystemClock
-from millwright.core.errors import Invalid
+from fixtures.pickled import pickled_package
+from millwright.core.errors import Corrupt, Failed, Invalid, NotFound
 from millwright.registry.package import write_package
-from millwright.registry.replay import replay
+from millwright.registry.replay import Replay, replay
 
 
-@pytest.mark.parametrize("kind", ["onnx", "xgboost"])
-def test_a_package_answers_its_own_example(tmp_path: Path, kind: str) -> None:
-    if kind == "onnx":
-        write_package(forest(), example=frame(), folder=tmp_path, now_us=0)
-    else:
-        write_package(xgb_classifier(), example=numbers(), folder=tmp_path, now_us=0)
-    found = replay(tmp_path, SystemClock())
-    assert (found.answered, found.flavor, found.rows, found.why) == (True, kind, 256, "")
-    assert found.shapes == {"prediction": (256,), "probability": (256,)}
-    assert found.load_s > 0
-    assert found.answer_s > 0
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("written")
+    write_package(forest(), example=frame(), folder=folder, now_us=0)
+    return folder
 
 
-def test_why_it_does_not_answer_is_said(tmp_path: Path) -> None:
-    write_package(xgb_classifier(), example=numbers(), folder=tmp_path, now_us=0)
-    example = tmp_path / "input_example.json"
-    kept = json.loads(example.read_text())
-    kept["columns"][0] = "other"
-    example.write_text(json.dumps(kept))
-    found = replay(tmp_path, SystemClock())
-    assert not found.answered
-    assert "missing: x0; not known: other" in found.why
-    example.unlink()
-    assert "keeps no example rows" in replay(tmp_path, SystemClock()).why
+@pytest.fixture
+def package(written: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(written, tmp_path / "package")
 
 
-def test_a_pickle_is_not_tried_without_a_permission(tmp_path: Path) -> None:
-    (tmp_path / "MLmodel").write_text("flavors: {sklearn: {pickled_model: model.pkl}}\n")
-    (tmp_path / "model.pkl").write_bytes(b"cos\nsystem\n")
-    (tmp_path / "input_example.json").write_text("[[1.0]]")
-    found = replay(tmp_path, SystemClock())
-    assert (found.answered, found.flavor) == (False, "sklearn")
-    assert "is a pickle" in found.why
+def change(folder: Path, name: str, **values: object) -> None:
+    file = folder / name
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
-def test_what_is_no_package_is_told(tmp_path: Path) -> None:
-    (tmp_path / "MLmodel").write_text("text")
+def test_a_package_answers_as_when_it_was_packaged(package: Path, tmp_path: Path) -> None:
+    found = replay(package)
+    assert found == Replay(256, is_held=True)
+    assert str(found) == "example rows: 256 answered as when it was packaged"
+    other = tmp_path / "booster"
+    other.mkdir()
+    write_package(xgb_classifier(), example=numbers(), folder=other, now_us=0)
+    assert replay(other) == Replay(256, is_held=True)
+
+
+def test_other_answers_than_then_are_refused(package: Path) -> None:
+    kept = json.loads((package / "output_example.json").read_text())
+    for name, values, words in (
+        ("probability", [value / 2 for value in kept["probability"]], "values by up to 0."),
+        ("prediction", [1 - value for value in kept["prediction"]], "labels differ on 256 of 256"),
+        ("prediction", kept["prediction"][:5], "'prediction': (5,)"),
+        ("other", [1.0] * 256, "'other'"),
+    ):
+        change(package, "output_example.json", **(kept | {name: values}))
+        with pytest.raises(Failed, match="does not answer its own example rows") as caught:
+            replay(package)
+        assert words in caught.value.why
+        (package / "output_example.json").write_text(json.dumps(kept))
+    change(package, "output_example.json", probability=["a"] * 256)
+    with pytest.raises(Failed) as caught:
+        replay(package)
+    assert "of another kind" in caught.value.why
+
+
+def test_rows_that_the_model_does_not_take_are_refused(package: Path) -> None:
+    kept = json.loads((package / "input_example.json").read_text())
+    change(package, "input_example.json", columns=["other", *kept["columns"][1:]])
+    with pytest.raises(Failed) as caught:
+        replay(package)
+    assert "missing: x0; not known: other" in caught.value.why
+
+
+def test_a_package_without_answers_or_rows_says_so(package: Path) -> None:
+    (package / "output_example.json").unlink()
+    assert str(replay(package)) == "example rows: 256 answered; it keeps no answers to compare"
+    (package / "input_example.json").write_text('{"columns": [], "data": []}')
+    assert str(replay(package)) == "example rows: not tried, since it keeps none"
+    (package / "input_example.json").unlink()
+    assert "keeps no example rows" in replay(package).untried
+
+
+def test_a_damaged_package_is_told(package: Path) -> None:
+    (package / "output_example.json").write_text("[")
+    with pytest.raises(Corrupt, match=r"output_example\.json cannot be read"):
+        replay(package)
+    (package / "input_example.json").write_text("[")
+    with pytest.raises(Corrupt, match=r"input_example\.json cannot be read"):
+        replay(package)
+    (package / "model.onnx").unlink()
+    with pytest.raises(NotFound, match=r"has no model\.onnx"):
+        replay(package)
+    (package / "MLmodel").write_text("text")
     with pytest.raises(Invalid, match="no MLmodel file"):
-        replay(tmp_path, SystemClock())
+        replay(package)
+
+
+def test_a_pickle_is_never_tried(tmp_path: Path) -> None:
+    folder = pickled_package(tmp_path / "old")
+    (folder / "model.pkl").write_bytes(b"cos\nsystem\n")
+    (folder / "input_example.json").write_text("[[1.0]]")
+    assert "model.pkl is a pickle" in replay(folder).untried
