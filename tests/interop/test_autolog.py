@@ -12,6 +12,7 @@ import pytest
 
 from contracts.house import ROOT
 from fixtures.example_host import serving
+from fixtures.tools import python_of
 from millwright.doors.door import Door
 from millwright.records.runs import Run
 from millwright.server.host import Host
@@ -127,9 +128,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 def run_script(script: str, environment: str, home: Home, folder: Path) -> list[Run]:
     """Run a script in an environment that logs to the home; return its runs, oldest first."""
-    python = ROOT / ".interop" / environment / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"there is no environment .interop/{environment}")
+    python = python_of(environment)
     (folder / "train.py").write_text(script)
     with serving(cast("Host", home), open_on_loopback=True) as address:
         done = subprocess.run(

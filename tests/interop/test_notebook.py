@@ -17,6 +17,7 @@ import pytest
 
 from contracts.house import ROOT
 from fixtures.example_host import serving
+from fixtures.tools import python_of
 from millwright.doors.door import Door
 from millwright.server.host import Host
 from millwright.workspace.open import Home
@@ -59,10 +60,7 @@ print(image.size, image.mode, list(image.tobytes()[:6]))
 
 @pytest.fixture
 def python() -> Path:
-    found = ROOT / ".interop" / "jupyter" / "bin" / "python"
-    if not found.exists():
-        pytest.skip("there is no environment .interop/jupyter")
-    return found
+    return python_of("jupyter", "nbclient")
 
 
 @pytest.fixture
