@@ -210,8 +210,10 @@ class Sqlite:
     def explain(self, error: Exception) -> MillwrightError | None:
         """Return our error for SQLite's."""
         if not isinstance(error, sqlite3.Error):
-            return None
+            return _unstorable(error)
         text = str(error)
+        if isinstance(error, sqlite3.DataError):
+            return Invalid(f"the database cannot hold a value: {text}")
         if isinstance(error, sqlite3.IntegrityError):
             return Conflict(f"the database refused a row: {text}")
         if "locked" in text or "busy" in text:
@@ -320,8 +322,11 @@ class Postgres:
     def explain(self, error: Exception) -> MillwrightError | None:
         """Return our error for psycopg's."""
         if not isinstance(error, self._driver.Error):
-            return None
+            return _unstorable(error)
         text = str(error).strip()
+        if isinstance(error, self._driver.DataError):
+            # A number that is too large, or a text with a NUL.
+            return Invalid(f"the database cannot hold a value: {text}")
         if isinstance(error, self._driver.errors.IntegrityError):
             return Conflict(f"the database refused a row: {text}")
         if isinstance(error, self._driver.errors.InsufficientPrivilege):
@@ -376,6 +381,16 @@ def in_list(name: str, values: Sequence[Value]) -> tuple[str, dict[str, Value]]:
         return "(NULL)", {}
     params = {f"{name}_{index}": value for index, value in enumerate(values)}
     return "(" + ", ".join(f":{key}" for key in params) + ")", params
+
+
+def _unstorable(error: Exception) -> Invalid | None:
+    """Return our error for a value that a driver could not even send."""
+    if isinstance(error, OverflowError | UnicodeEncodeError):
+        return Invalid(
+            f"the database cannot hold a value: {error}",
+            why="numbers are whole ones of 64 bits, texts are valid Unicode",
+        )
+    return None
 
 
 def close_quietly(connection: Connection) -> None:
