@@ -39,7 +39,7 @@ from millwright.records.runs import (
 )
 from millwright.tracking.experiments import find_experiment
 from millwright.tracking.files import digests_below, model_folder
-from millwright.tracking.handles import find_handle, find_run
+from millwright.tracking.handles import find_handle, find_run, lock_active
 from millwright.tracking.telemetry import check_texts, digest_of
 
 MAX_PAGE = 1000
@@ -227,7 +227,7 @@ class LoggedModels:
     def log_uses(self, act: Act, run: RunId, uses: Sequence[ModelUse]) -> None:
         """Record which models a run read or made, of an ended run too."""
         with self._database.write() as tx:
-            handle = find_handle(tx, act.project_key, run)
+            handle = lock_active(tx, act.project_key, run)
             input_tables.upsert_uses(
                 tx,
                 run_pk=handle.pk,

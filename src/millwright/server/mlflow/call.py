@@ -153,7 +153,11 @@ def found_model(call: Call, name: str | None, *, deleted: bool = False) -> Logge
 
 def _loads(body: bytes) -> object:
     try:
-        return json.loads(body or b"{}")
+        found = json.loads(body or b"{}")
+        if b"\\u" in body:
+            # Half a surrogate pair is no text: nothing could store it, or answer with it.
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except (ValueError, RecursionError) as error:
         raise MlflowError(
             "BAD_REQUEST", f"The request body cannot be read as JSON: {error}"

@@ -10,6 +10,7 @@ import msgspec
 
 from millwright.core.errors import (
     Conflict,
+    Corrupt,
     Denied,
     Invalid,
     MillwrightError,
@@ -83,6 +84,8 @@ def translated(error: MillwrightError) -> MlflowError:
     match error:
         case Unauthenticated():
             code = "UNAUTHENTICATED"
+        case Corrupt():
+            code = INTERNAL  # A refusal in our tree, but nobody's who asks.
         case Denied() | Refused() | NeedsApproval():
             code = DENIED
         case NotFound():

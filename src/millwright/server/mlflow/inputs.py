@@ -14,10 +14,10 @@ from millwright.server.mlflow.call import Call, Endpoint, found_model, need, of_
 from millwright.server.mlflow.errors import invalid
 from millwright.server.mlflow.experiments import Pair
 from millwright.server.mlflow.spelling import CONTEXT, Json
-from millwright.tracking.handles import NotActive
 
 RUNS = "/2.0/mlflow/runs"
 MAX_DATASETS = 1000
+MODEL_HISTORY = "mlflow.log-model.history"
 
 
 class _Dataset(Struct, frozen=True):
@@ -89,8 +89,6 @@ def log_outputs(call: Call) -> Json:
         for one in given.models
     ]
     with of_run(given.run_id):
-        if call.door.runs.show(ref=run).deleted_us is not None:
-            raise NotActive(run)
         call.door.logged_models.log_uses(run=run, uses=uses)
     return {}
 
@@ -108,11 +106,15 @@ def log_model(call: Call) -> Json:
     if lacking:
         raise invalid(f"Model json is missing mandatory fields: {', '.join(sorted(lacking))}")
     with of_run(given.run_id):
-        tag = call.door.runs.show(ref=run).tags.get("mlflow.log-model.history", "[]")
-    logged = [*msgspec.json.decode(tag, type=list[object]), model]
-    _, value = checks.check_tag("mlflow.log-model.history", msgspec.json.encode(logged).decode())
-    with of_run(given.run_id):
-        call.door.runs.amend(run=run, tags={"mlflow.log-model.history": value})
+        tag = call.door.runs.show(ref=run).tags.get(MODEL_HISTORY, "[]")
+        try:
+            before = msgspec.json.decode(tag, type=list[object])
+        except msgspec.DecodeError as error:
+            raise invalid(f"The run's tag '{MODEL_HISTORY}' is not a list of models") from error
+        value = msgspec.json.encode([*before, model]).decode()
+        # Cut off, as other tags are, it could not be read again.
+        checks.check_length(MODEL_HISTORY, checks.MAX_TAG_CHARS, value)
+        call.door.runs.amend(run=run, tags={MODEL_HISTORY: value})
     return {}
 
 
@@ -128,8 +130,7 @@ def _dataset(given: _DatasetInput) -> LoggedDataset:
     ):
         if not value:
             raise invalid(f"Dataset {noun} cannot be None")
-        if len(value) > limit:
-            raise invalid(f"'{noun}' exceeds the maximum length of {limit} characters")
+        checks.check_length(noun, limit, value)
     checks.check_length("schema", checks.MAX_DATASET_SCHEMA_CHARS, one.schema or "")
     checks.check_length("profile", checks.MAX_DATASET_PROFILE_CHARS, one.profile or "")
     tags: dict[str, str] = {}

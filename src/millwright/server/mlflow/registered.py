@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 
 from msgspec import Struct
 
-from millwright.core.errors import Conflict, Denied, NotFound, Refused
+from millwright.core.errors import Conflict, NotFound
 from millwright.doors.models import FoundModel
 from millwright.records.access import Permission
 from millwright.records.models import Model, ModelVersion
 from millwright.server.mlflow import checks
 from millwright.server.mlflow.call import Call, Endpoint
-from millwright.server.mlflow.errors import DENIED, EXISTS, MlflowError, invalid, missing
+from millwright.server.mlflow.errors import (
+    DENIED,
+    EXISTS,
+    MlflowError,
+    invalid,
+    missing,
+    translated,
+)
 from millwright.server.mlflow.experiments import Pair
 from millwright.server.mlflow.spelling import Json, model_version_json, pairs
 
@@ -225,17 +233,13 @@ def get_alias(call: Call) -> Json:
     return {"model_version": model_version_json(version_of(call, name, model.aliases[alias]))}
 
 
-class asked:  # noqa: N801 (used as a function)
-    """Turns what a policy says in the block into a refusal with its reason."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Refused | Conflict | Denied):
-            parts = (error.what, error.why, error.fix)
-            message = ". ".join(part for part in parts if part)
-            raise MlflowError(DENIED, message) from error
+@contextmanager
+def asked() -> Generator[None]:
+    """Turn what a policy says in the block into a refusal with its reason."""
+    try:
+        yield
+    except Conflict as error:
+        raise MlflowError(DENIED, translated(error).message) from error
 
 
 def find(call: Call, name: str) -> FoundModel:

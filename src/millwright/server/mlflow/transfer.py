@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import mimetypes
 import secrets
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
@@ -22,6 +21,7 @@ from msgspec import Struct
 
 from millwright.artifacts.paths import parse_artifact_path
 from millwright.artifacts.store import ArtifactStore, Blob
+from millwright.core.clock import Clock
 from millwright.core.digest import Digest, parse_digest
 from millwright.core.errors import Invalid, NotFound
 from millwright.records.access import Permission
@@ -71,8 +71,9 @@ class Outgoing:
 class Transfers:
     """Moves bytes for the routes of the artifact proxy."""
 
-    def __init__(self, artifacts: ArtifactStore, *, limiter: CapacityLimiter) -> None:
+    def __init__(self, artifacts: ArtifactStore, *, clock: Clock, limiter: CapacityLimiter) -> None:
         self._artifacts = artifacts
+        self._clock = clock
         self._limiter = limiter
         # Whoever restarts the server has clients begin their uploads in parts again.
         self._secret = secrets.token_bytes(32)
@@ -120,7 +121,7 @@ class Transfers:
         if not 1 <= given.num_parts <= MAX_PARTS:
             raise invalid(f"An upload has 1 to {MAX_PARTS} parts, not {given.num_parts}")
         upload = secrets.token_hex(16)
-        until = int(time.time()) + PART_LIFETIME_S
+        until = self._now_s() + PART_LIFETIME_S
         return {
             "upload_id": upload,
             "credentials": [
@@ -139,7 +140,7 @@ class Transfers:
         match path.split("/"):
             case [upload, number, until, signature] if until.isascii() and until.isdigit():
                 expected = self._signature(upload, number, until)
-                if hmac.compare_digest(signature, expected) and int(until) >= time.time():
+                if hmac.compare_digest(signature, expected) and int(until) >= self._now_s():
                     return
             case _:
                 pass
@@ -152,7 +153,8 @@ class Transfers:
         name = need(given.path, "path").replace("\\", "/").rpartition("/")[2]
         path = safe_path(f"{call.part('path').strip('/')}/{name}")
         ordered = sorted(given.parts, key=lambda part: part.part_number)
-        if [part.part_number for part in ordered] != list(range(1, len(ordered) + 1)):
+        numbers = [part.part_number for part in ordered]
+        if not numbers or numbers != list(range(1, len(ordered) + 1)):
             raise invalid("The parts of an upload are numbered from 1, and none may be missing")
         try:
             digests = [parse_digest(part.etag.strip('"')) for part in ordered]
@@ -166,6 +168,9 @@ class Transfers:
             with self._artifacts.open(digest) as stream:
                 while piece := stream.read(1 << 20):
                     yield piece
+
+    def _now_s(self) -> int:
+        return self._clock.now_us() // 1_000_000
 
     def _signature(self, *parts: str) -> str:
         return hmac.new(self._secret, "/".join(parts).encode(), hashlib.sha256).hexdigest()

@@ -17,12 +17,12 @@ from millwright.records.runs import LoggedModel
 from millwright.server.mlflow import checks
 from millwright.server.mlflow.artifacts import Fetch
 from millwright.server.mlflow.call import Call, Endpoint, model_of, need, no_model, no_run, run_of
-from millwright.server.mlflow.errors import MlflowError, invalid
+from millwright.server.mlflow.errors import invalid
 from millwright.server.mlflow.experiments import Pair
 from millwright.server.mlflow.registered import asked, find, stage_of, version_of
 from millwright.server.mlflow.spelling import SCHEME, Json, model_version_json
 from millwright.server.mlflow.transfer import find_file, safe_path
-from millwright.tracking.files import model_folder, run_folder
+from millwright.tracking.files import model_folder, model_name, run_folder
 
 BASE = "/2.0/mlflow/model-versions"
 MAX_VERSIONS = 200_000
@@ -178,7 +178,7 @@ def download_uri(call: Call) -> Json:
     """Return where a version's files are to be had."""
     version = version_of(call, *_named(call))
     if version.logged_model is not None:
-        shown = _logged(call, version.logged_model, f"m-{version.logged_model}")
+        shown = _logged(call, version.logged_model, model_name(version.logged_model))
         return {"artifact_uri": f"{SCHEME}{model_folder(shown)}"}
     matched = _OF_RUN.fullmatch(version.source)
     if matched is not None:
@@ -262,6 +262,9 @@ def _resolve(
             other = call.door.models.show(ref=ref)
         except (NotFound, Invalid) as error:
             raise invalid(f"Unable to fetch model from model URI source '{source}'.") from error
+        if _OF_VERSION.fullmatch(other.source) is not None:
+            # A prompt has no files; its source is any text, so that it may name itself.
+            raise invalid(f"Unable to fetch model from model URI source '{source}'.")
         folder, _, _, _ = _resolve(call, other.source, other.run, other.logged_model)
         return folder, other.run, other.logged_model, other.source
     scheme, separator, rest = source.partition(":")
@@ -269,7 +272,10 @@ def _resolve(
         path = re.sub(r"^//[^/]*", "", rest).strip("/")
         folder = safe_path(path)
         if run is not None and not folder.startswith(_root_of(call, run)):
-            raise _not_of_run(source, run)
+            raise invalid(
+                f"Invalid model version source: '{source}'. The source does not lie within the "
+                "artifacts of the run specified by the run_id."
+            )
         return folder, run, model, source
     if not separator or scheme == "file":
         raise invalid(
@@ -278,14 +284,6 @@ def _resolve(
             "contained within the artifact directory of the run specified by the run_id."
         )
     return None, run, model, source
-
-
-def _not_of_run(source: str, run: RunId) -> MlflowError:
-    del run
-    return invalid(
-        f"Invalid model version source: '{source}'. The source does not lie within the artifacts "
-        "of the run specified by the run_id."
-    )
 
 
 def _root_of(call: Call, run: RunId) -> str:

@@ -54,6 +54,12 @@ def test_the_parameter_that_is_wrong_is_named() -> None:
         parse_body(b"{", Asked)
 
 
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    with pytest.raises(MlflowError, match="surrogates not allowed"):
+        parse_body(b'{"name": "\\ud800"}', Asked)
+    assert parse_body(b'{"value": NaN, "name": "\\ud83d\\ude00"}', Asked).name == "\U0001f600"
+
+
 def test_ids_are_read_from_their_digits() -> None:
     run = new_id("run")
     assert run_of(to_hex(run)) == run

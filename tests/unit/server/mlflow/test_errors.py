@@ -7,6 +7,7 @@ import pytest
 from millwright.core.errors import (
     BY_CODE,
     Conflict,
+    Corrupt,
     Denied,
     Invalid,
     MillwrightError,
@@ -28,6 +29,7 @@ from millwright.server.mlflow.errors import STATUS, MlflowError, no_such, transl
         (Denied, "PERMISSION_DENIED", 403),
         (Refused, "PERMISSION_DENIED", 403),
         (NeedsApproval, "PERMISSION_DENIED", 403),
+        (Corrupt, "INTERNAL_ERROR", 500),
         (NotFound, "RESOURCE_DOES_NOT_EXIST", 404),
         (Conflict, "RESOURCE_CONFLICT", 409),
         (Unsupported, "NOT_IMPLEMENTED", 501),

@@ -373,3 +373,21 @@ def test_a_search_that_cannot_be_read_says_where(
     status, code, said = api.no("POST", "runs/search", {"experiment_ids": ["0"], **given})
     assert (status, code) == (400, INVALID)
     assert words in said
+
+
+@pytest.mark.parametrize("number", [2**53 * 1000, 2**63 - 1])
+def test_a_time_that_no_database_holds_is_refused(api: Api, number: int) -> None:
+    run = api.run()
+    begin = {"experiment_id": "0", "start_time": number}
+    end = {"run_id": run, "status": "FINISHED", "end_time": number}
+    assert api.no("POST", "runs/create", begin)[:2] == (400, INVALID)
+    assert api.no("POST", "runs/update", end)[:2] == (400, INVALID)
+    assert api.shown(run)["info"]["status"] == "RUNNING"
+
+
+def test_of_a_refused_update_nothing_is_kept(api: Api) -> None:
+    run = api.run(run_name="before")
+    given = {"run_id": run, "run_name": "n" * 9_000, "status": "FINISHED"}
+    assert api.no("POST", "runs/update", given)[:2] == (400, INVALID)
+    info = api.shown(run)["info"]
+    assert (info["run_name"], info["status"]) == ("before", "RUNNING")
