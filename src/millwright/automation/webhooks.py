@@ -15,8 +15,8 @@ from millwright.core.clock import Clock
 from millwright.core.errors import Invalid, NotFound
 from millwright.core.ids import WebhookId, new_id, parse_id
 from millwright.journal.log import Journal
+from millwright.metadata.connection import Value
 from millwright.metadata.database import Database, Reader, Writer
-from millwright.metadata.dialects import Value
 from millwright.metadata.paging import foreign_token, read_token, write_token
 from millwright.metadata.tables import journal_tree
 from millwright.metadata.tables import webhooks as tables

@@ -20,15 +20,8 @@ from typing import TypeAlias, TypeVar, cast
 import msgspec
 
 from millwright.core.errors import Corrupt, Failed
-from millwright.metadata.dialects import (
-    Connection,
-    Cursor,
-    Dialect,
-    Params,
-    Value,
-    close_quietly,
-    dialect_for,
-)
+from millwright.metadata.connection import Commit, Connection, Cursor, Params, Value, close_quietly
+from millwright.metadata.dialects import Dialect, dialect_for
 
 T = TypeVar("T")
 Row: TypeAlias = "tuple[object, ...]"
@@ -167,7 +160,11 @@ class _Joined(threading.local):
     """Whether it is one call's alone, which is undone as a whole or not at all."""
 
 
-class NotDurable(Exception):
+class WouldWait(Exception):
+    """What was asked for at once cannot be done without waiting; nothing was written."""
+
+
+class NotDurable(WouldWait):
     """Something was to be written that must survive a power cut, in a transaction that may not."""
 
 
@@ -180,8 +177,8 @@ class Database:
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
-        self._idle: dict[bool, list[Connection]] = {False: [], True: []}
-        """Connections that nobody uses, by whether they are relaxed."""
+        self._idle: dict[Commit, list[Connection]] = {"durable": [], "relaxed": [], "at_once": []}
+        """Connections that nobody uses."""
         self._lock = threading.Lock()
         self._joined = _Joined()
 
@@ -211,7 +208,8 @@ class Database:
                 yield writer
             return
         relaxed = relaxed and self.dialect.can_relax
-        with self._transaction(self.dialect.begin_write(), relaxed=relaxed) as cursor:
+        commit: Commit = "relaxed" if relaxed else "durable"
+        with self._transaction(self.dialect.begin_write(), commit) as cursor:
             writer = Writer(cursor, self.dialect, relaxed=relaxed)
             yield writer
         writer.call_after_commit()
@@ -229,22 +227,31 @@ class Database:
             return [self._outcome(self._joined.cursor, call) for call in calls]
         if relaxed and self.dialect.can_relax:
             try:
-                return self._join(calls, relaxed=True)
+                return self._join(calls, "relaxed")
             except NotDurable:
                 pass
-        return self._join(calls, relaxed=False)
+        return self._join(calls, "durable")
+
+    def at_once(self, call: Callable[[], T]) -> T:
+        """Return what `call` returns, committed as telemetry is, without waiting for anything.
+
+        Raises WouldWait where that cannot be: another transaction is writing, what `call` writes
+        must survive a power cut, or the database is not on this machine. Where nothing else is
+        ever committed, its log grows: let every so many go another way.
+        """
+        if not self.dialect.can_relax:
+            raise WouldWait
+        return _given(self._join([call], "at_once")[0])
 
     def once(self, call: Callable[[], T], *, relaxed: bool = False) -> T:
         """Return what `call` returns once it is committed, as `together` does for several."""
-        outcome = self.together([call], relaxed=relaxed)[0]
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return _given(self.together([call], relaxed=relaxed)[0])
 
-    def _join(self, calls: Sequence[Callable[[], T]], *, relaxed: bool) -> list[T | Exception]:
+    def _join(self, calls: Sequence[Callable[[], T]], commit: Commit) -> list[T | Exception]:
         outcomes: list[T | Exception] = []
+        relaxed = commit != "durable"
         try:
-            with self._transaction(self.dialect.begin_write(), relaxed=relaxed) as cursor:
+            with self._transaction(self.dialect.begin_write(), commit) as cursor:
                 shared = Writer(cursor, self.dialect, relaxed=relaxed)
                 self._joined.cursor, self._joined.writer = cursor, shared
                 # A lone call of telemetry needs no savepoint: what it raises undoes it all.
@@ -258,7 +265,7 @@ class Database:
                 finally:
                     self._joined.cursor = self._joined.writer = None
                     self._joined.is_one = False
-        except NotDurable:
+        except WouldWait:
             raise
         except Exception as error:  # noqa: BLE001 (each caller raises it)
             return [error] * len(calls)
@@ -320,14 +327,14 @@ class Database:
     def close(self) -> None:
         """Close the idle connections; one in use is closed when its transaction ends."""
         with self._lock:
-            idle = [*self._idle[False], *self._idle[True]]
-            self._idle = {False: [], True: []}
+            idle = [one for connections in self._idle.values() for one in connections]
+            self._idle = {commit: [] for commit in self._idle}
         for connection in idle:
             close_quietly(connection)
 
     @contextmanager
-    def _transaction(self, begin: str, *, relaxed: bool = False) -> Generator[Cursor]:
-        connection, cursor = self._begin(begin, relaxed=relaxed)
+    def _transaction(self, begin: str, commit: Commit = "durable") -> Generator[Cursor]:
+        connection, cursor = self._begin(begin, commit)
         try:
             try:
                 yield cursor
@@ -340,15 +347,19 @@ class Database:
         finally:
             with suppress(Exception):
                 cursor.close()
-            self._give_back(connection, relaxed=relaxed)
+            self._give_back(connection, commit)
 
-    def _begin(self, begin: str, *, relaxed: bool) -> tuple[Connection, Cursor]:
+    def _begin(self, begin: str, commit: Commit) -> tuple[Connection, Cursor]:
         while True:
-            connection, was_idle = self._take(relaxed=relaxed)
+            connection, was_idle = self._take(commit)
             try:
                 cursor: Cursor = connection.cursor()
                 cursor.execute(begin)
             except Exception as error:
+                if commit == "at_once":
+                    # Whatever it is, whoever may wait is told.
+                    self._give_back(connection, commit)
+                    raise WouldWait from error
                 close_quietly(connection)
                 if was_idle and self.dialect.name != "sqlite":
                     continue  # The server closed it while it lay idle; the next one may live.
@@ -361,16 +372,22 @@ class Database:
         except Exception as error:
             raise self.dialect.explain(error) or error from error
 
-    def _take(self, *, relaxed: bool) -> tuple[Connection, bool]:
+    def _take(self, commit: Commit) -> tuple[Connection, bool]:
         with self._lock:
-            if self._idle[relaxed]:
-                return self._idle[relaxed].pop(), True
-        return self.dialect.connect(relaxed=relaxed), False
+            if self._idle[commit]:
+                return self._idle[commit].pop(), True
+        return self.dialect.connect(commit), False
 
-    def _give_back(self, connection: Connection, *, relaxed: bool) -> None:
+    def _give_back(self, connection: Connection, commit: Commit) -> None:
         if self.dialect.is_usable(connection):
             with self._lock:
-                if len(self._idle[relaxed]) < MAX_IDLE:
-                    self._idle[relaxed].append(connection)
+                if len(self._idle[commit]) < MAX_IDLE:
+                    self._idle[commit].append(connection)
                     return
         close_quietly(connection)
+
+
+def _given(outcome: T | Exception) -> T:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome

@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from millwright.core.errors import (
@@ -27,62 +26,14 @@ from millwright.core.errors import (
     Unreachable,
     Unsupported,
 )
+from millwright.metadata.connection import Commit, Connection, Value
 
 if TYPE_CHECKING:
     import psycopg
 
-Value: TypeAlias = "str | int | float | bytes | None"
-Params: TypeAlias = Mapping[str, Value]
-
 SQLITE_FLOOR = (3, 37, 0)
 BUSY_TIMEOUT_S = 30.0
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
-
-
-class Cursor(Protocol):
-    """What we use of a driver's cursor, alike on both drivers."""
-
-    @property
-    def rowcount(self) -> int:
-        """How many rows the last statement changed."""
-        ...
-
-    @property
-    def description(self) -> Any:
-        """The last answer's columns; the first item of each is its name."""
-        ...
-
-    def execute(self, sql: Any, params: Any = ..., /) -> Any:
-        """Execute a statement."""
-        ...
-
-    def executemany(self, sql: Any, params: Any, /) -> Any:
-        """Execute a statement once for each set of parameters."""
-        ...
-
-    def fetchone(self) -> Any:
-        """Return the next row, or None."""
-        ...
-
-    def fetchall(self) -> list[Any]:
-        """Return all rows that are left."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the answer."""
-        ...
-
-
-class Connection(Protocol):
-    """What we use of a driver's connection, alike on both drivers."""
-
-    def cursor(self) -> Any:
-        """Return a new cursor."""
-        ...
-
-    def close(self) -> None:
-        """Close the connection."""
-        ...
 
 
 class Dialect(Protocol):
@@ -94,11 +45,11 @@ class Dialect(Protocol):
     can_relax: bool
     """Whether a commit that need not survive a power cut is cheaper."""
 
-    def connect(self, *, relaxed: bool = False) -> Connection:
+    def connect(self, commit: Commit = "durable") -> Connection:
         """Open a connection in autocommit mode; raises Unreachable, Denied or Corrupt.
 
-        What is committed on a `relaxed` one survives the death of any process, and may be lost
-        in a power cut; never in part.
+        What is not committed as `durable` survives the death of any process, and may be lost in
+        a power cut; never in part.
         """
         ...
 
@@ -163,7 +114,7 @@ class Sqlite:
 
     can_relax = True
 
-    def connect(self, *, relaxed: bool = False) -> sqlite3.Connection:
+    def connect(self, commit: Commit = "durable") -> sqlite3.Connection:
         """Open the file, making it when its folder is there."""
         try:
             connection = sqlite3.connect(
@@ -173,10 +124,15 @@ class Sqlite:
             # FULL: a commit that was acknowledged survives a power cut; the journal, the
             # registry and the jobs need no less. Points of metrics do: there an fsync for each
             # would cost more than all else together.
-            connection.execute(f"PRAGMA synchronous={'NORMAL' if relaxed else 'FULL'}")
+            synchronous = "FULL" if commit == "durable" else "NORMAL"
+            connection.execute(f"PRAGMA synchronous={synchronous}")
             connection.execute("PRAGMA foreign_keys=ON")
             # As in standard SQL; who wants to ignore case says so.
             connection.execute("PRAGMA case_sensitive_like=ON")
+            if commit == "at_once":
+                connection.execute("PRAGMA busy_timeout=0")
+                # The other connections move the log into the file, which waits for the disk.
+                connection.execute("PRAGMA wal_autocheckpoint=0")
         except sqlite3.Error as error:
             raise self.explain(error) or error from error
         return connection
@@ -284,9 +240,9 @@ class Postgres:
 
     can_relax = False
 
-    def connect(self, *, relaxed: bool = False) -> psycopg.Connection[Any]:
+    def connect(self, commit: Commit = "durable") -> psycopg.Connection[Any]:
         """Open a connection; here every commit is as durable as the server makes it."""
-        del relaxed
+        del commit
         try:
             return self._driver.connect(self.url, autocommit=True, connect_timeout=10)
         except self._driver.Error as error:
@@ -391,9 +347,3 @@ def _unstorable(error: Exception) -> Invalid | None:
             why="numbers are whole ones of 64 bits, texts are valid Unicode",
         )
     return None
-
-
-def close_quietly(connection: Connection) -> None:
-    """Close a connection of which nothing more is wanted, however it has died."""
-    with suppress(Exception):
-        connection.close()

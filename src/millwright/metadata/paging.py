@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from millwright.metadata.dialects import Value
+from millwright.metadata.connection import Value
 from millwright.metadata.filters import FilterError
 
 Cursor: TypeAlias = "list[str | int | float]"

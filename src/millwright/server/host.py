@@ -66,6 +66,13 @@ class Host(Protocol):
         """
         ...
 
+    def at_once(self, call: Callable[[], T]) -> T:
+        """Return what a call of telemetry gives, without waiting for a lock or the disk.
+
+        Raises WouldWait where that cannot be; then nothing was written.
+        """
+        ...
+
     def ensure_default_experiment(self, principal: Principal, project: str) -> None:
         """Make the experiment `Default` of a project where it is not there."""
         ...

@@ -13,8 +13,9 @@ from millwright.core.ids import LoggedModelId, RunId, new_id, parse_id
 from millwright.core.refs import check_title
 from millwright.journal.leaves import short_texts
 from millwright.journal.log import Journal
+from millwright.metadata.connection import Value
 from millwright.metadata.database import Database, Reader, Writer
-from millwright.metadata.dialects import Value, in_list
+from millwright.metadata.dialects import in_list
 from millwright.metadata.filters import Vocabulary, parse_filter, parse_order
 from millwright.metadata.paging import read_token, write_token
 from millwright.metadata.tables import finding

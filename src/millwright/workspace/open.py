@@ -18,7 +18,7 @@ from millwright.access.permissions import Principal, require
 from millwright.access.projects import DEFAULT_PROJECT
 from millwright.core.clock import Clock, SystemClock
 from millwright.core.errors import Conflict, Denied, Invalid, NotFound
-from millwright.core.ids import ActorId, EventId, HomeId, ProjectId, RequestId, RunId, new_id
+from millwright.core.ids import ActorId, EventId, HomeId, ProjectId, RequestId, new_id
 from millwright.core.refs import did_you_mean
 from millwright.core.version import VERSION
 from millwright.doors.audit import Proof
@@ -28,11 +28,9 @@ from millwright.journal.verify import Verification, verify
 from millwright.metadata.database import Database, Writer
 from millwright.metadata.migrations.upgrade import upgrade
 from millwright.metadata.tables import home as home_tables
-from millwright.metadata.tables import pipelines as pipeline_tables
 from millwright.metadata.tables.models import VersionRow
 from millwright.records.access import Actor, Permission, Role
 from millwright.records.events import AccessDenied, Act, HomeCreated, Subject
-from millwright.records.pipelines import PipelineRun
 from millwright.tracking.limits import Limits
 from millwright.workspace.arguments import parse_choice
 from millwright.workspace.config import Config
@@ -277,19 +275,15 @@ class Home(Rooms):
         with self.database.read() as tx:
             return find_version(tx, project_key, ref)
 
-    def pipeline_run(self, project_key: int, run: RunId) -> PipelineRun:
-        """Return the steps of a pipeline's run; raises NotFound for a run of another kind."""
-        with self.database.read() as tx:
-            found = pipeline_tables.read_pipeline_run(tx, project=project_key, run=run)
-        if found is None:
-            raise NotFound(f"{run} is not the run of a pipeline, so it has no steps")
-        return found
-
     def together(
         self, calls: Sequence[Callable[[], T]], *, relaxed: bool = False
     ) -> list[T | Exception]:
         """Make calls of this home's doors with one commit; return what each gave or raised."""
         return self.database.together(calls, relaxed=relaxed)
+
+    def at_once(self, call: Callable[[], T]) -> T:
+        """Return what a call of telemetry gives, without waiting; raises WouldWait."""
+        return self.database.at_once(call)
 
     def ensure_default_experiment(self, principal: Principal, project: str) -> None:
         """Make the experiment `Default` of a project where it is not there."""

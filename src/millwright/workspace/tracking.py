@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from millwright.core.digest import Digest
+from millwright.core.errors import NotFound
 from millwright.core.ids import RunId
 from millwright.doors.experiments import FoundExperiments
 from millwright.doors.runs import FoundRuns, HistoryPage, RunPage
 from millwright.metadata.paging import read_token, write_token
+from millwright.metadata.tables import pipelines as tables
 from millwright.records.comparisons import ParallelChart, RunComparison
 from millwright.records.pipelines import PipelineRun
 from millwright.records.purges import Purged
@@ -266,8 +268,12 @@ class Runs(Service):
         return self.home.comparisons.parallel(self.session.key, runs, axes)
 
     def steps(self, *, ref: str) -> PipelineRun:
-        run = self.home.runs.get(self.session.key, ref)
-        return self.home.pipeline_run(self.session.key, run.id)
+        run = self.home.runs.get(self.session.key, ref).id
+        with self.home.database.read() as tx:
+            found = tables.read_pipeline_run(tx, project=self.session.key, run=run)
+        if found is None:
+            raise NotFound(f"{run} is not the run of a pipeline, so it has no steps")
+        return found
 
 
 class Experiments(Service):

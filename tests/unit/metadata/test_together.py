@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from millwright.core.errors import Conflict
-from millwright.metadata.database import Database, Writer
+from millwright.metadata.database import Database, WouldWait, Writer
 
 INSERT = "INSERT INTO project (id, name, created_us) VALUES (:id, :name, 7)"
 
@@ -146,3 +148,54 @@ def test_a_call_may_go_on_after_one_of_its_writes_was_undone(database: Database)
 
     assert database.together([goes_on, lambda: add(database, "c")]) == ["b", "c"]
     assert names(database) == ["a", "b", "c"]
+
+
+class TestAtOnce:
+    def test_it_is_committed_as_telemetry_is(self, database: Database) -> None:
+        if not database.dialect.can_relax:
+            with pytest.raises(WouldWait):
+                database.at_once(lambda: add(database, "a", relaxed=True))
+            assert names(database) == []
+            return
+        outside = Database(database.dialect)
+        assert database.at_once(lambda: add(database, "a", relaxed=True)) == "a"
+        assert names(outside) == ["a"]
+        outside.close()
+
+    @pytest.fixture
+    def sqlite(self, database: Database) -> Database:
+        if not database.dialect.can_relax:
+            pytest.skip("PostgreSQL does nothing at once")
+        return database
+
+    def test_what_it_raises_undoes_all_of_it(self, sqlite: Database) -> None:
+        def twice() -> None:
+            add(sqlite, "a", relaxed=True)
+            add(sqlite, "a", relaxed=True)
+
+        with pytest.raises(Conflict):
+            sqlite.at_once(twice)
+        assert names(sqlite) == []
+
+    def test_it_waits_for_no_other_writer(self, sqlite: Database) -> None:
+        outside = Database(sqlite.dialect)
+        for _ in range(3):
+            with outside.write() as tx:
+                tx.run(INSERT, id="prj_x", name="x")
+                began = time.monotonic()
+                with pytest.raises(WouldWait):
+                    sqlite.at_once(lambda: add(sqlite, "a", relaxed=True))
+                assert time.monotonic() - began < 5
+                tx.run("DELETE FROM project")
+        assert sqlite.at_once(lambda: add(sqlite, "a", relaxed=True)) == "a"
+        assert names(outside) == ["a"]
+        outside.close()
+
+    def test_what_must_survive_a_power_cut_goes_another_way(self, sqlite: Database) -> None:
+        def first_telemetry() -> None:
+            add(sqlite, "a", relaxed=True)
+            add(sqlite, "b")
+
+        with pytest.raises(WouldWait):
+            sqlite.at_once(first_telemetry)
+        assert names(sqlite) == []

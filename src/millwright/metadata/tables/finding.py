@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from millwright.metadata.connection import Value
 from millwright.metadata.database import Reader
-from millwright.metadata.dialects import Value, in_list
+from millwright.metadata.dialects import in_list
 from millwright.metadata.filters import Clause, Order
 from millwright.metadata.paging import Cursor, Term, behind, order_by
 

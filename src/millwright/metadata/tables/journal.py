@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from millwright.metadata.connection import Value
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import Value, in_list
+from millwright.metadata.dialects import in_list
 
 SEQUENCER_LOCK = 0x6D6A6E6C  # "mjnl": PostgreSQL's advisory lock for giving places.
 

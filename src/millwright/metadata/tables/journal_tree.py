@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from millwright.metadata.connection import Value
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import Value
 
 
 class Head(Struct, frozen=True):

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import Literal, TypeAlias, cast
 
+from millwright.metadata.connection import Value
 from millwright.metadata.database import Reader
-from millwright.metadata.dialects import Value, in_list
+from millwright.metadata.dialects import in_list
 from millwright.metadata.filters import Clause, Field, Order
 from millwright.metadata.paging import Cursor, Term, behind, foreign_token, order_by
 from millwright.metadata.tables.telemetry import Keys

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from millwright.core.ids import ProjectId, WebhookId
+from millwright.metadata.connection import Value
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import Value
 from millwright.metadata.tables.models import MODEL, ModelRow
 from millwright.records.automation import Webhook, WebhookEvent, WebhookStatus
 

@@ -48,6 +48,7 @@ from millwright.server.problems import REQUEST_KEY
 T = TypeVar("T")
 
 MAX_BODY_BYTES = 32 << 20
+SHORT_BODY_BYTES = 2048
 READ_THREADS = 8
 STREAM_THREADS = 16
 PREFIXES = ("/api/2.0/", "/api/3.0/", "/ajax-api/", "/get-artifact", "/model-versions/")
@@ -155,7 +156,11 @@ class MlflowApp:
     async def _run(self, endpoint: Endpoint, call: Call) -> object:
         if endpoint.lane in {"write", "log"}:
             relaxed = endpoint.lane == "log"
-            return await self._lane.run(lambda: endpoint.handler(call), relaxed=relaxed)
+            return await self._lane.run(
+                lambda: endpoint.handler(call),
+                relaxed=relaxed,
+                short=len(call.body) <= SHORT_BODY_BYTES,
+            )
         return await self._in_thread(lambda: endpoint.handler(call))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

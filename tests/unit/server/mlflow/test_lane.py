@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
 
-from millwright.server.mlflow.lane import Lane
+from millwright.metadata.database import WouldWait
+from millwright.server.mlflow.lane import MAX_IN_A_ROW, SLOW_S, Lane
 
 
 class Committer:
@@ -15,6 +17,8 @@ class Committer:
     def __init__(self) -> None:
         self.batches: list[tuple[int, bool]] = []
         self.go_on = threading.Event()
+        self.others_write = False
+        self.at_once_count = 0
 
     def together(
         self, calls: Sequence[Callable[[], object]], *, relaxed: bool = False
@@ -22,6 +26,12 @@ class Committer:
         self.batches.append((len(calls), relaxed))
         self.go_on.wait(10)
         return [_outcome(call) for call in calls]
+
+    def at_once(self, call: Callable[[], object]) -> object:
+        if self.others_write:
+            raise WouldWait
+        self.at_once_count += 1
+        return call()
 
 
 def _outcome(call: Callable[[], object]) -> object | Exception:
@@ -90,3 +100,59 @@ def test_who_has_gone_holds_nobody_up() -> None:
         return found
 
     assert asyncio.run(ask()) == "here"
+
+
+class TestTheEventLoop:
+    """What is short is stored by the loop itself while nothing else is under way."""
+
+    def ask(self, committer: Committer, *calls: Callable[[], object]) -> list[object]:
+        committer.go_on.set()
+
+        async def ask() -> list[object]:
+            lane = Lane(committer)
+            found = [await lane.run(call, relaxed=True, short=True) for call in calls]
+            lane.close()
+            return found
+
+        return asyncio.run(ask())
+
+    def test_it_needs_no_thread(self) -> None:
+        committer = Committer()
+        assert self.ask(committer, threading.get_ident) == [threading.get_ident()]
+        assert committer.batches == []
+
+    def test_what_another_writer_holds_up_waits_in_the_thread(self) -> None:
+        committer = Committer()
+        committer.others_write = True
+        assert self.ask(committer, lambda: 1, lambda: 2) == [1, 2]
+        assert committer.batches == [(1, True), (1, True)]
+
+    def test_after_a_slow_one_the_thread_stores_for_a_while(self) -> None:
+        committer = Committer()
+        assert self.ask(committer, lambda: time.sleep(SLOW_S * 10), lambda: 2) == [None, 2]
+        assert (committer.at_once_count, committer.batches) == (1, [(1, True)])
+
+    def test_the_thread_comes_by_once_in_a_while(self) -> None:
+        committer = Committer()
+        lane_calls: list[Callable[[], object]] = [lambda: 1] * (2 * MAX_IN_A_ROW)
+        assert self.ask(committer, *lane_calls) == [1] * len(lane_calls)
+        assert len(committer.batches) >= 1
+        assert committer.at_once_count + len(committer.batches) == len(lane_calls)
+
+    def test_what_is_under_way_is_not_overtaken(self) -> None:
+        committer = Committer()
+
+        async def ask() -> list[object]:
+            lane = Lane(committer)
+            first = asyncio.create_task(lane.run(lambda: "first", relaxed=True))
+            while not committer.batches:
+                await asyncio.sleep(0.001)
+            second = asyncio.create_task(lane.run(lambda: "second", relaxed=True, short=True))
+            await asyncio.sleep(0.01)
+            committer.go_on.set()
+            found = [await first, await second, await lane.run(int, relaxed=True, short=True)]
+            lane.close()
+            return found
+
+        assert asyncio.run(ask()) == ["first", "second", 0]
+        assert (committer.at_once_count, len(committer.batches)) == (1, 2)
