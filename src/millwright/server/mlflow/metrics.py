@@ -12,7 +12,7 @@ from millwright.records.runs import MetricPoint
 from millwright.server.mlflow.call import Call, Endpoint, need, no_run, run_of
 from millwright.server.mlflow.checks import bad_value
 from millwright.server.mlflow.errors import invalid
-from millwright.server.mlflow.spelling import Json, metric_json
+from millwright.server.mlflow.spelling import Json, Point, point_json
 
 BASE = "/2.0/mlflow/metrics"
 MAX_BULK_RUNS = 100
@@ -90,7 +90,7 @@ def bulk(call: Call) -> Json:
     if given.metric_key is None:
         raise invalid("GetMetricHistoryBulk request must specify a metric_key.")
     limit = min(given.max_results, MAX_BULK_POINTS)
-    metrics: list[Json] = []
+    metrics: list[Point] = []
     for digits in sorted(given.run_id):
         if len(metrics) >= limit:
             break
@@ -100,7 +100,7 @@ def bulk(call: Call) -> Json:
             )
         except NotFound as error:
             raise no_run(digits) from error
-        metrics += [metric_json(point) | {"run_id": digits} for point in found.points]
+        metrics += [point_json(point, digits) for point in found.points]
     return {"metrics": metrics}
 
 
@@ -125,7 +125,7 @@ def interval(call: Call) -> Json:
     start, end = given.start_step, given.end_step
     if start is not None and end is not None and start > end:
         raise invalid(f"end_step must be greater than start_step. Found {start=} and {end=}.")
-    metrics: list[Json] = []
+    metrics: list[Point] = []
     for digits in given.run_ids:
         try:
             curves = call.door.runs.curves(
@@ -137,11 +137,9 @@ def interval(call: Call) -> Json:
             )
         except NotFound as error:
             raise no_run(digits) from error
-        metrics += [
-            metric_json(point) | {"run_id": digits} for curve in curves for point in curve.points
-        ]
+        metrics += [point_json(point, digits) for curve in curves for point in curve.points]
     return {"metrics": metrics}
 
 
-def _spelled(points: Sequence[MetricPoint]) -> list[Json]:
-    return [metric_json(point) for point in points]
+def _spelled(points: Sequence[MetricPoint]) -> list[Point]:
+    return [point_json(point) for point in points]
