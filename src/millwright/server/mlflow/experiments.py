@@ -101,10 +101,10 @@ def create(call: Call) -> Json:
 
 
 def check_location(location: str) -> str | None:
-    """Return where artifacts are to lie; None stands for the usual place.
+    """Return the location that an experiment is made with, for the record; None is the usual one.
 
-    Clients send artifacts where they are told. A relative location lies below the root of the
-    server's artifacts; one on another store is handed to clients as it is.
+    A relative one lies below the root of the server's artifacts. Runs name their own addresses,
+    which lead to the server: clients send artifacts where they are told.
     """
     scheme, separator, rest = location.partition(":")
     if not separator or scheme == "mlflow-artifacts":
