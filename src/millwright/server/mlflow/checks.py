@@ -218,6 +218,19 @@ def parse_version(text: str | int | None) -> int:
     return int(text)
 
 
+def check_max_results(number: int, limit: int) -> None:
+    """Return when a page of the registry may hold so many; raises MlflowError."""
+    if number < 1:
+        raise invalid(
+            f"Invalid value for max_results. It must be a positive integer, but got {number}"
+        )
+    if number > limit:
+        raise invalid(
+            "Invalid value for request parameter max_results. It must be at most "
+            f"{limit}, but got value {number}"
+        )
+
+
 def bad_value(path: str, value: object, why: str = "") -> str:
     """Return MLflow's words for a value that cannot be."""
     spelled = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)

@@ -146,16 +146,7 @@ def delete(call: Call) -> Json:
 def search(call: Call) -> Json:
     """Return models that fit a filter."""
     given = call.read(_Search)
-    if given.max_results < 1:
-        raise invalid(
-            "Invalid value for max_results. It must be a positive integer,"
-            f" but got {given.max_results}"
-        )
-    if given.max_results > MAX_MODELS:
-        raise invalid(
-            "Invalid value for request parameter max_results. It must be at most "
-            f"{MAX_MODELS}, but got value {given.max_results}"
-        )
+    checks.check_max_results(given.max_results, MAX_MODELS)
     found = call.door.models.search(
         filter=given.filter,
         order=given.order_by,

@@ -152,16 +152,7 @@ def delete(call: Call) -> Json:
 def search(call: Call) -> Json:
     """Return versions that fit a filter."""
     given = call.read(_Search)
-    if given.max_results < 1:
-        raise invalid(
-            "Invalid value for max_results. It must be a positive integer,"
-            f" but got {given.max_results}"
-        )
-    if given.max_results > MAX_VERSIONS:
-        raise invalid(
-            "Invalid value for request parameter max_results. It must be at most "
-            f"{MAX_VERSIONS}, but got value {given.max_results}"
-        )
+    checks.check_max_results(given.max_results, MAX_VERSIONS)
     found = call.door.models.search_versions(
         filter=given.filter,
         order=given.order_by,
