@@ -18,11 +18,19 @@ def test_headers_that_every_answer_carries(path: str, anybody: httpx.Client) -> 
     headers = anybody.get(path).headers
     assert headers["x-millwright-version"] == VERSION
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["x-frame-options"] == "DENY"
     assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
     assert headers["cache-control"] == "no-store"
     assert headers["x-request-id"].startswith("req_")
     assert "server" not in headers
+
+
+@pytest.mark.parametrize(
+    ("path", "is_shown"), [("/api/v1/me", False), ("/nope", False), ("/version", True)]
+)
+def test_headers_for_what_a_browser_shows(path: str, is_shown: bool, anybody: httpx.Client) -> None:
+    headers = anybody.get(path).headers
+    for name in ("x-frame-options", "referrer-policy", "cross-origin-resource-policy"):
+        assert (name in headers) is is_shown
 
 
 def test_a_request_id_of_ours_is_kept(anybody: httpx.Client) -> None:
