@@ -118,7 +118,11 @@ class Sqlite:
         """Open the file, making it when its folder is there."""
         try:
             connection = sqlite3.connect(
-                self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+                self.path,
+                timeout=BUSY_TIMEOUT_S,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=512,
             )
             connection.execute("PRAGMA journal_mode=WAL")
             # FULL: a commit that was acknowledged survives a power cut; the journal, the

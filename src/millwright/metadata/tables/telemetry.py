@@ -319,6 +319,10 @@ def _texts(tx: Reader, table: str, run_pks: list[int]) -> dict[int, dict[str, st
 def _by_run(tx: Reader, sql: str, run_pks: list[int]) -> Iterator[tuple[object, ...]]:
     """Iterate over the answers to `sql`, whose `{runs}` are `run_pks`, a thousand at a time."""
     ask: Callable[[str], list[tuple[object, ...]]] = tx.raw
+    if len(run_pks) == 1:
+        # The same statement for each run, which the driver then parses once.
+        yield from tx.raw(sql.format(runs="(:run)"), run=run_pks[0])
+        return
     for start in range(0, len(run_pks), 1000):
         # Keys of our own, as numbers: no text of anybody's is spelled into a statement.
         listed = ",".join(str(int(pk)) for pk in run_pks[start : start + 1000])

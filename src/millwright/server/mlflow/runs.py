@@ -153,9 +153,7 @@ def update(call: Call) -> Json:
         if given.run_name:
             call.door.runs.rename(run=run, name=_printable(given.run_name))
             call.door.runs.amend(run=run, tags={RUN_NAME: given.run_name})
-        if status is not None or given.end_time is not None:
-            _move(call, run, status, given.end_time)
-        return {"run_info": info_json(call.door.runs.show(ref=run))}
+        return {"run_info": info_json(_move(call, run, status, given.end_time))}
 
 
 def get(call: Call) -> Json:
@@ -325,24 +323,26 @@ def restore(call: Call) -> Json:
     return {}
 
 
-def _move(call: Call, run: RunId, status: str | None, end_time: int | None) -> None:
+def _move(call: Call, run: RunId, status: str | None, end_time: int | None) -> Run:
+    """Return the run once it is in that state, and has ended then; None leaves either as it is."""
     shown = call.door.runs.show(ref=run)
+    if status is None and end_time is None:
+        return shown
     if shown.deleted_us is not None:
         raise NotActive(run)
     if status in {"RUNNING", "SCHEDULED"}:
-        call.door.runs.resume(run=run)
+        shown = call.door.runs.resume(run=run)
         if status == "SCHEDULED":
             call.door.runs.schedule(run=run)
-        return
+            shown = call.door.runs.show(ref=run)
+        return shown
     wanted = shown.status if status is None else ENDED[status]
-    if wanted == "running":
-        return
     end_us = shown.end_us if end_time is None else end_time * 1000
-    if shown.status == wanted and shown.end_us == end_us:
-        return
+    if wanted == "running" or (shown.status == wanted and shown.end_us == end_us):
+        return shown
     if shown.status != "running":
         call.door.runs.resume(run=run)
-    call.door.runs.finish(run=run, status=wanted, end_us=end_us)
+    return call.door.runs.finish(run=run, status=wanted, end_us=end_us)
 
 
 def _status(given: str | int) -> str:
