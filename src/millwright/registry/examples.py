@@ -31,8 +31,15 @@ def example_text(examples: Columns) -> str:
     return msgspec.json.encode({"columns": list(examples), "data": rows}).decode() + "\n"
 
 
-def answers_text(answers: Mapping[str, Array]) -> str:
-    """Return the file that keeps what a model answered to its examples."""
+def answers_text(answers: Mapping[str, Array]) -> str | None:
+    """Return the file that keeps what a model answered to its examples.
+
+    None where one is no number or infinite: JSON has no word for it, so that nothing is kept.
+    """
+    if any(
+        column.dtype.kind == "f" and not np.isfinite(column).all() for column in answers.values()
+    ):
+        return None
     values = {name: column.tolist() for name, column in answers.items()}
     return msgspec.json.encode(values).decode() + "\n"
 

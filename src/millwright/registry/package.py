@@ -164,7 +164,9 @@ def write_package(
     _write(folder, REQUIREMENTS, requirements)
     _write(folder, PYTHON_ENV, _python_env())
     _write(folder, EXAMPLE, example_text(examples))
-    _write(folder, ANSWERS, answers_text(memory))
+    answers = answers_text(memory)
+    if answers is not None:
+        _write(folder, ANSWERS, answers)
     weights = {name: list(flavor.weights) for name, flavor in dumped.items()}
     digest = model_digest(
         signature,

@@ -7,7 +7,13 @@ import pytest
 
 from millwright.core.errors import Corrupt, Invalid, NotFound
 from millwright.records.schema import Column, Signature
-from millwright.registry.examples import example_text, read_example_columns, read_examples
+from millwright.registry.examples import (
+    answers_text,
+    example_text,
+    read_answers,
+    read_example_columns,
+    read_examples,
+)
 from millwright.registry.signature import Array, infer_signature
 
 
@@ -60,3 +66,24 @@ def test_none_are_kept_or_others(tmp_path: Path) -> None:
     (tmp_path / "input_example.json").write_text('{"columns": ["b"], "data": [[1]]}')
     with pytest.raises(Invalid, match="do not fit the model"):
         read_examples(tmp_path, signature)
+
+
+def test_answers_come_back_as_they_were_given(tmp_path: Path) -> None:
+    assert read_answers(tmp_path) is None
+    given: dict[str, Array] = {
+        "prediction": np.array(["yes", "no"]),
+        "probability": np.array([[0.1, 0.9], [1 / 3, 2 / 3]]),
+        "flag": np.array([True, False]),
+        "count": np.array([1, 2**60]),
+    }
+    (tmp_path / "output_example.json").write_text(answers_text(given) or "")
+    found = read_answers(tmp_path)
+    assert found is not None
+    for name, values in given.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_answers_that_json_has_no_number_for_are_not_kept(value: float) -> None:
+    assert answers_text({"prediction": np.array([1.0, value])}) is None
+    assert answers_text({"probability": np.array([[1.0, 0.0], [value, 0.0]])}) is None
