@@ -19,9 +19,6 @@ from millwright.records.models import AliasChange, Approval, ModelVersion
 from millwright.records.schema import Column
 
 app = noun("Models, their versions, the aliases that point at them, and approvals.")
-for _verb in (*model_changes.VERBS, *model_search.VERBS, *model_proof.VERBS):
-    app.command()(_verb)
-app.command("lineage")(model_lineage)
 
 RISKS = ("low", "high")
 
@@ -332,3 +329,9 @@ def _numbered(version: int | None) -> str | None:
 
 def _spelled(version: ModelVersion) -> str:
     return f"{version.name}@v{version.version}"
+
+
+# Behind the verbs of every day, so that help begins with those.
+app.command("lineage")(model_lineage)
+for _verb in (*model_search.VERBS, *model_changes.VERBS, *model_proof.VERBS):
+    app.command()(_verb)

@@ -23,12 +23,6 @@ from millwright.records.pipelines import PipelineRun, StepRun
 from millwright.records.runs import Run
 
 app = noun("What was executed, from what, with what result.")
-for _verb in run_changes.VERBS:
-    app.command()(_verb)
-app.command("lineage")(run_lineage)
-app.command()(compare)
-app.command()(export)
-app.command()(sync)
 app.add_typer(run_views.app, name="views")
 
 
@@ -228,3 +222,12 @@ def _rest(run: Run) -> list[tuple[str, str]]:
 
 def _step_took(one: StepRun) -> str:
     return text.duration(None if one.end_us is None else one.end_us - one.start_us)
+
+
+# Behind the verbs of every day, so that help begins with those.
+app.command()(compare)
+app.command("lineage")(run_lineage)
+app.command()(export)
+app.command()(sync)
+for _verb in run_changes.VERBS:
+    app.command()(_verb)

@@ -336,15 +336,15 @@ def _no_version(tx: Reader, project_key: int, model: tables.ModelRow, ref: Ref) 
     aliases = tables.list_aliases(tx, project=project_key).get(model.pk, {})
     if not model.versions:
         why = f"model {model.name} has no version yet"
-        fix = f"mill model register {model.name} PACKAGE"
+        fix = f"mill model register FOLDER --name {model.name}"
     elif ref.alias:
         named = ", ".join(f"{alias} (v{number})" for alias, number in aliases.items())
-        why = f"model {model.name} has {model.versions} versions; its aliases: {named or 'none'}"
+        why = f"the aliases of model {model.name}: {named or 'none'}"
         fix = (
             did_you_mean(ref.alias, aliases)
-            or f"mill model promote {model.name}@v{model.versions} --alias {ref.alias}"
+            or f"mill model promote {model.name}@v{model.last_version} --alias {ref.alias}"
         )
     else:
-        why = f"model {model.name} has {model.versions} versions, up to v{model.last_version}"
+        why = f"the newest version of model {model.name} is v{model.last_version}"
         fix = f"mill model history {model.name}"
     return NotFound(f"no model version {ref}", why=why, fix=fix)

@@ -159,7 +159,7 @@ class TestFinding:
         with pytest.raises(NotFound) as caught:
             home.models.get(key, "churn@champoin")
         assert caught.value.what == "no model version churn@champoin"
-        assert caught.value.why == "model churn has 1 versions; its aliases: champion (v1)"
+        assert caught.value.why == "the aliases of model churn: champion (v1)"
         assert caught.value.fix == "did you mean 'champion'?"
         with pytest.raises(NotFound, match="no model version churn@v9"):
             home.models.get(key, "churn@v9")
