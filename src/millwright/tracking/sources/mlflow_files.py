@@ -33,6 +33,7 @@ from millwright.tracking.sources.found import (
     Item,
     Unread,
 )
+from millwright.tracking.sources.mlflow_answers import DatasetRecord
 from millwright.tracking.sources.mlflow_words import (
     ArtifactFolders,
     logged_model_uuid,
@@ -73,15 +74,6 @@ class _Input(Struct, frozen=True, kw_only=True):
     source_id: str
     source_type: str = ""
     tags: dict[str, str] = {}
-
-
-class _Dataset(Struct, frozen=True, kw_only=True):
-    name: str
-    digest: str
-    source_type: str = ""
-    source: str = ""
-    schema: str | None = None
-    profile: str | None = None
 
 
 class _LoggedModel(Struct, frozen=True, kw_only=True):
@@ -232,7 +224,7 @@ class MlflowFiles:
             if isinstance(used, Unread):
                 yield used
             elif used.source_type == "DATASET" and _RUN.fullmatch(used.source_id):
-                held = self._meta(folder.parent / "datasets" / used.source_id, _Dataset)
+                held = self._meta(folder.parent / "datasets" / used.source_id, DatasetRecord)
                 if isinstance(held, Unread):
                     yield held
                     continue
