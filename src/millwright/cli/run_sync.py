@@ -33,6 +33,7 @@ def sync(
         "delivered": report.delivered,
         "waiting": report.waiting,
         "refused": [str(refusal) for refusal in report.refusals],
+        "torn": report.torn,
     }
     here.answer(told, lambda: _lines(report))
     if report.waiting:
@@ -45,7 +46,9 @@ def _lines(report: SyncReport) -> Iterator[str]:
         yield f"sent     {run}"
     for refusal in report.refusals:
         yield f"refused  {refusal}"
+    for run, size_bytes in report.torn.items():
+        yield f"torn     {run}: its last record was half written, {size_bytes} bytes are left out"
     for run, why in report.waiting.items():
         yield f"waits    {run}: {why}"
-    if not (report.delivered or report.refusals or report.waiting):
+    if not (report.delivered or report.refusals or report.waiting or report.torn):
         yield "Nothing waits."

@@ -321,7 +321,9 @@ class ActiveRun:
                 f"The rest waits in {backlog.spool.path}; the next run that is started sends it.\n"
             )
         if backlog.lost:
-            message = f"run {self.id} lost {backlog.lost} values: {backlog.loss}"
+            first = "; ".join(list(backlog.losses)[:3])
+            values = "a value" if backlog.lost == 1 else f"{backlog.lost} values"
+            message = f"run {self.id} lost {values}: {first}"
             warnings.warn(message, LoggingWarning, stacklevel=4)
         if sender.refusals:
             first = "; ".join(map(str, sender.refusals[:3]))

@@ -5,6 +5,7 @@ A full disk is no reason to end a training, nor to lose what a server will take 
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from pathlib import Path
 
@@ -22,8 +23,8 @@ class Backlog:
         self.spool = spool
         self.lost = 0
         """How many values could be neither written nor held."""
-        self.loss = ""
-        """Why they could not."""
+        self.losses: dict[str, None] = {}
+        """Why they could not, each reason once."""
         self._max_held = max_held
         self._held: deque[Item] = deque()
         self._size = 0
@@ -38,6 +39,11 @@ class Backlog:
         """The folder of the objects that wait with them."""
         return self.spool.objects
 
+    def lose(self, name: str, error: OSError) -> None:
+        """Note that there is no room for a file."""
+        self._note(f"{name} cannot be kept: {error.strerror or error}")
+        self.lost += 1
+
     def append(self, item: Item) -> None:
         """Keep an item behind the others."""
         # Once one is held, all that follow stand behind it.
@@ -45,7 +51,7 @@ class Backlog:
             try:
                 self.spool.append(item)
             except OSError as error:
-                self.loss = f"{self.spool.path} cannot be written: {error.strerror or error}"
+                self._note(f"{self.spool.path} cannot be written: {error.strerror or error}")
             else:
                 return
         size = _size_of(item)
@@ -76,7 +82,17 @@ class Backlog:
         waiting = self.spool.waiting
         self.spool.clean()
         self.spool.close()
+        self.spool.drop_aside()
         return waiting
+
+    def _note(self, loss: str) -> None:
+        """Keep why something is lost, and tell the first time, while space can still be made."""
+        if not self.losses:
+            run = self.spool.header.run
+            sys.stderr.write(
+                f"run {run}: {loss}; training goes on, and its end tells what is lost\n"
+            )
+        self.losses[loss] = None
 
 
 def _size_of(item: Item) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -47,11 +48,14 @@ def open_door(config: Config, *, create: bool = False) -> Door:
     return cast("Door", Workspace.open(config, create=create))
 
 
-def record_source(config: Config, door: Door | None, folder: Path) -> tuple[RunSource, list[str]]:
+def record_source(
+    config: Config, door: Door | None, open_folder: Callable[[], Path]
+) -> tuple[RunSource, list[str]]:
     """Return what this script is made from, and what of it is still to be stored.
 
     The home's own store takes it at once. For a server, or a home that is away, it is copied to
-    `folder`; the names of the files there are returned.
+    the folder that `open_folder` makes; the names of the files there are returned. Raises OSError
+    where there is no room for it.
     """
     from millwright.tracking.environment import capture, command_line
 
@@ -60,4 +64,4 @@ def record_source(config: Config, door: Door | None, folder: Path) -> tuple[RunS
         return capture(artifacts, config.root, command_line()), []
     from millwright.sdk.staging import stage_source
 
-    return stage_source(config.root, folder)
+    return stage_source(config.root, open_folder())

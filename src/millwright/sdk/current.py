@@ -23,7 +23,7 @@ from millwright.core.clock import Clock, SystemClock
 from millwright.core.errors import Conflict, Invalid, MillwrightError, TimedOut, Unreachable
 from millwright.core.ids import RunId, new_id, parse_id
 from millwright.core.refs import check_title
-from millwright.records.runs import RunStatus
+from millwright.records.runs import RunSource, RunStatus
 from millwright.sdk.active import ActiveRun
 from millwright.sdk.connection import find_config, find_notebook, open_door, record_source
 from millwright.sdk.forks import end_with_worker
@@ -212,7 +212,7 @@ class _Start:
         door, why = self._open()
         sender = route.sender(door)
         try:
-            source, objects = record_source(self.config, door, sender.folder)
+            source, objects = self._source(sender, door)
             begun = Begun(
                 name=name, experiment=experiment, source=source, parent=parent, start_us=start_us
             )
@@ -290,6 +290,16 @@ class _Start:
         )
         end_with_worker(joined.end_at_exit)
         return joined
+
+    def _source(self, sender: Sender, door: Door | None) -> tuple[RunSource, list[str]]:
+        """Return what the run is made from, as far as there is room for it, and its objects."""
+        try:
+            return record_source(self.config, door, sender.open_folder)
+        except OSError as error:
+            from millwright.tracking.environment import command_line, describe
+
+            sender.lose("what it is made from", error)
+            return describe(command_line()), []
 
     def _open(self) -> tuple[Door | None, str]:
         """Open the door; None and the reason when the home's database is away."""

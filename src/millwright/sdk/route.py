@@ -42,11 +42,15 @@ class Route:
     def _sender(self, path: Path, door: Door | None) -> Sender:
         config = self.config
         header = Header(format=FORMAT, run=self.run, project=config.project, url=config.url)
-        # One that an earlier process left is gone on with, so that all arrives in order.
-        spool = Spool.adopt(path) or Spool(path, header)
+        try:
+            # One that an earlier process left is gone on with, so that all arrives in order.
+            adopted = Spool.adopt(path)
+        except OSError:
+            # A home that nobody may enter is found out when something has to wait in it.
+            adopted = None
         return Sender(
             lambda: open_door(config, create=True),
-            spool,
+            adopted or Spool(path, header),
             clock=self.clock,
             door=door,
             linger_s=self.linger_s,

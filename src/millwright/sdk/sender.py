@@ -12,6 +12,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,15 @@ class Sender:
     def folder(self) -> Path:
         """Where objects wait for the artifact store."""
         return self._backlog.objects
+
+    def open_folder(self) -> Path:
+        """Make that folder, where there is none, and return it; raises OSError."""
+        return self._backlog.spool.open_objects()
+
+    def lose(self, what: str, error: OSError) -> None:
+        """Note that there is no room for something; it is told, and training goes on."""
+        with self._lock:
+            self._backlog.lose(what, error)
 
     def door(self) -> Door:
         """Return the door, opened; raises what opening it raises."""
@@ -355,4 +365,6 @@ class Sender:
         with self._door_lock:
             door, self._door = self._door, None
         if door is not None:
-            door.close()
+            # A home on a full disk cannot sign its journal now; whoever opens it next does.
+            with suppress(MillwrightError):
+                door.close()

@@ -18,8 +18,16 @@ import msgspec
 
 from millwright.client.folders import Entry, check_path, encode_manifest, list_files
 from millwright.core.clock import Clock
-from millwright.core.digest import Digest
-from millwright.core.errors import Invalid, NotFound, TimedOut, Unreachable
+from millwright.core.digest import Digest, digest_bytes, digest_file
+from millwright.core.errors import (
+    Failed,
+    Invalid,
+    NotFound,
+    TimedOut,
+    Unauthenticated,
+    Unreachable,
+    Unsupported,
+)
 from millwright.core.ids import RunId
 from millwright.core.refs import check_name, parse_ref
 from millwright.records.data import DatasetVersion
@@ -51,6 +59,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_WAITS = (Unreachable, TimedOut, Unauthenticated, Failed)
+"""What no training is ended for: a server that is away or broke, a token that has run out."""
 TABLE_FORMATS = {".csv": "csv", ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow"}
 
 
@@ -73,17 +83,31 @@ class Shelf:
         self._sender = sender
         self._clock = clock
         self._run: RunId = sender.run
+        self._lost: set[Digest] = set()
+        """What neither a server nor this machine's disk took."""
 
-    def put(self, path: Path) -> Digest:
-        """Store a file, or have it stored later, and return its digest; raises NotFound."""
+    def put(self, path: Path, *, name: str | None = None) -> Digest:
+        """Store a file, or have it stored later, and return its digest; raises NotFound.
+
+        While no server answers and the disk is full it is lost, which is told, as `name`.
+        """
         if not path.is_file():
             raise NotFound(f"there is no file or folder {path}")
         done = self._try(lambda door: door.artifacts.put_file(path))
         if done is not None:
+            self._lost.discard(done)
             return done
         from millwright.sdk.staging import stage
 
-        staged = stage(path, self._sender.folder)
+        try:
+            staged = stage(path, self._sender.open_folder())
+        except OSError as error:
+            # Where it is the file that cannot be read, this raises, since the caller gave it.
+            digest = digest_file(path)
+            self._lost.add(digest)
+            self._sender.lose(name or path.name, error)
+            return digest
+        self._lost.discard(staged.digest)
         self._sender.submit(Stored(objects=staged.objects))
         return staged.digest
 
@@ -92,9 +116,14 @@ class Shelf:
         files = [
             Entry(name, self.put(file), file.stat().st_size) for name, file in list_files(folder)
         ]
+        data = encode_manifest(files)
+        if any(one.digest in self._lost for one in files):
+            # A tree whose files are not there would only be refused.
+            self._lost.add(digest_bytes(data))
+            return digest_bytes(data), files
         with _scratch() as scratch:
             manifest = scratch / "manifest"
-            manifest.write_bytes(encode_manifest(files))
+            manifest.write_bytes(data)
             return self.put(manifest), files
 
     def keep(self, path: Path, name: str) -> Digest:
@@ -109,10 +138,12 @@ class Shelf:
                 for one in entries
             ]
         else:
-            digest = self.put(path)
+            digest = self.put(path, name=name)
             files = [ArtifactFile(path=name, digest=digest, size_bytes=path.stat().st_size)]
-        self._tell(Filed(files=files))
-        self._link(name, digest)
+        if there := [one for one in files if one.digest not in self._lost]:
+            self._tell(Filed(files=there))
+        if digest not in self._lost:
+            self._link(name, digest)
         return digest
 
     def keep_bytes(self, data: bytes, name: str) -> Digest:
@@ -197,7 +228,7 @@ class Shelf:
             )
             digest = self.keep(folder, name)
         version = None
-        if register is not None:
+        if register is not None and digest not in self._lost:
             item = ModelRegistered(model=register, package_digest=digest, link=name)
             version = self._ask(lambda door: register_model(door, self._run, item), item)
         return KeptModel(name, package.digest, digest, version)
@@ -226,6 +257,8 @@ class Shelf:
     def _add(self, path: Path, name: str, *, kept_as: str, source: str) -> DatasetVersion | None:
         check_name(name, "dataset")
         digest = self.put(path)
+        if digest in self._lost:
+            return None
         item = DatasetAdded(name=name, digest=digest, format=kept_as, source=source)
         return self._ask(lambda door: add_dataset(door, self._run, item), item)
 
@@ -252,7 +285,9 @@ class Shelf:
             return None
         try:
             return action(self._sender.door())
-        except (Unreachable, TimedOut) as error:
+        except _WAITS as error:
+            if isinstance(error, Unsupported):
+                raise
             self._sender.set_away(error.what)
             return None
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import tempfile
 import zlib
 from collections import deque
 from collections.abc import Iterator
@@ -86,6 +87,9 @@ class Spool:
         self._file: int | None = None
         self._end = 0
         self._waiting: deque[_Place] = deque()
+        self._aside: Path | None = None
+        self.torn_bytes = 0
+        """How much stood behind the last whole entry when the spool was adopted."""
 
     @classmethod
     def adopt(cls, path: Path) -> Spool | None:
@@ -110,7 +114,19 @@ class Spool:
     @property
     def objects(self) -> Path:
         """The folder of the objects that wait with it."""
-        return self.path.with_suffix(OBJECTS)
+        return self._aside or self.path.with_suffix(OBJECTS)
+
+    def open_objects(self) -> Path:
+        """Make the folder of objects, where there is none, and return it.
+
+        A container's disk may be read-only while the server answers: where the home takes no
+        folder it is one for temporary files, which is gone when the spool is closed.
+        """
+        try:
+            self.objects.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        except OSError:
+            self._aside = Path(tempfile.mkdtemp(prefix="mill-spool-"))
+        return self.objects
 
     @property
     def waiting(self) -> int:
@@ -121,7 +137,7 @@ class Spool:
         """Write an item behind the others; it outlives this process from then on."""
         frame = frame_of(item)
         if self._file is None:
-            self._file = self._create()
+            self._create()
         self._write(frame)
         self._waiting.append(_Place(self._end - len(frame), len(frame)))
 
@@ -137,7 +153,9 @@ class Spool:
         """Note that the first item, which was `item`, is delivered."""
         place = self._waiting.popleft()
         if self._waiting:
-            self._write(frame_of(Sent(upto=place.end)))
+            # On a full disk it goes without the note: what is delivered twice changes nothing.
+            with suppress(OSError):
+                self._write(frame_of(Sent(upto=place.end)))
         else:
             self.path.unlink(missing_ok=True)
             self.close()
@@ -154,6 +172,12 @@ class Spool:
             os.close(self._file)
         self._file = None
         self._waiting.clear()
+
+    def drop_aside(self) -> None:
+        """Remove the objects that no other process could find."""
+        if self._aside is not None:
+            shutil.rmtree(self._aside, ignore_errors=True)
+            self._aside = None
 
     def drop_objects(self, item: Item) -> None:
         """Remove what waited beside the spool for an item that is delivered."""
@@ -180,7 +204,7 @@ class Spool:
             raise Corrupt(f"{self.path} changed while it was used", why=f"at byte {place.offset}")
         return found[0]
 
-    def _create(self) -> int:
+    def _create(self) -> None:
         folder = self.path.parent
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         ignored = folder.parent / ".gitignore"
@@ -192,8 +216,13 @@ class Spool:
         # Nobody else knows the file yet, so this cannot fail where locks exist.
         lock(file)
         self._file, self._end = file, 0
-        self._write(frame_of(self.header))
-        return file
+        try:
+            self._write(frame_of(self.header))
+        except OSError:
+            # Without its header what follows could not be read.
+            self.path.unlink(missing_ok=True)
+            self.close()
+            raise
 
     def _write(self, frame: bytes) -> None:
         assert self._file is not None
@@ -229,6 +258,7 @@ class Spool:
                 elif not isinstance(entry, Header):
                     spool._waiting.append(_Place(offset, end - offset))
                 offset = end
+        spool.torn_bytes = os.fstat(file).st_size - offset
         os.ftruncate(file, offset)
         spool._file, spool._end = file, offset
         return spool

@@ -35,6 +35,8 @@ class SyncReport:
     """Run, or file -> why it still waits."""
     refusals: list[Refusal] = field(default_factory=list[Refusal])
     """What the door will never take; it is gone from the spool."""
+    torn: dict[RunId, int] = field(default_factory=dict[RunId, int])
+    """Run -> bytes of a last record that its killed process left half written."""
 
 
 def sync_spool(config: Config, *, run: RunId | None = None) -> SyncReport:
@@ -66,14 +68,22 @@ def _sync_run(config: Config, paths: list[Path], report: SyncReport) -> None:
             except (MillwrightError, OSError) as error:
                 report.waiting[path.name] = str(error)
                 return
+            if spool is None and not path.exists():
+                # Whoever sends at the same time has just delivered it.
+                continue
             if spool is None:
                 report.waiting[name] = "a process that is running uses it"
                 return
             held.callback(spool.close)
             spools.append(spool)
+            if spool.torn_bytes:
+                run = spool.header.run
+                report.torn[run] = report.torn.get(run, 0) + spool.torn_bytes
             if spool.header.url != config.url:
                 report.waiting[name] = f"it is for {spool.header.url or 'a home without server'}"
                 return
+        if not spools:
+            return
         try:
             _send(config, spools, report)
         except MillwrightError as error:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from millwright.artifacts.paths import parse_artifact_path
 from millwright.artifacts.store import ArtifactStore
 from millwright.artifacts.trees import put_tree
@@ -47,14 +49,21 @@ def capture(artifacts: ArtifactStore, root: Path, command: list[str]) -> RunSour
         for path in source_files(root)
         if _fits_tree(name := path.relative_to(root).as_posix())
     }
-    return RunSource(
-        command=command,
-        python=platform.python_version(),
-        platform=platform.platform(),
+    return replace(
+        describe(command),
         environment_digest=artifacts.put_bytes(encode(installed())),
         code_digest=put_tree(artifacts, files).digest if files else None,
         git_commit=None if commit is None else commit.decode().strip(),
         git_diff_digest=Digest(artifacts.put_bytes(diff)) if diff else None,
+    )
+
+
+def describe(command: list[str]) -> RunSource:
+    """Return what can be said of a run's making where nothing can be stored."""
+    return RunSource(
+        command=command,
+        python=platform.python_version(),
+        platform=platform.platform(),
         process=process_identity(os.getpid()),
     )
 

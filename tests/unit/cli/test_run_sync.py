@@ -30,10 +30,17 @@ def test_what_was_logged_while_the_server_was_away_is_sent(
         assert ended.code == Unreachable.exit_code
         assert ended.out == f"waits    {run.id}: no server answers\n"
 
-    assert mill.ok("runs", "sync", run.id).out == f"sent     {run.id}\n"
+    spool = config.home / "spool" / f"{run.id}.spool"
+    spool.write_bytes(spool.read_bytes() + b"half a")
+    assert mill.ok("runs", "sync", run.id).out == (
+        f"sent     {run.id}\n"
+        f"torn     {run.id}: its last record was half written, 6 bytes are left out\n"
+    )
     shown = mill.ok("runs", "show", run.id, "--json").record(Run)
     assert shown.metrics == {"auc": 0.75}
-    assert mill.ok("runs", "sync", "--json").out == ('{"delivered":[],"waiting":{},"refused":[]}\n')
+    assert mill.ok("runs", "sync", "--json").out == (
+        '{"delivered":[],"waiting":{},"refused":[],"torn":{}}\n'
+    )
 
 
 def test_a_name_that_is_no_id_is_refused(mill: Mill) -> None:

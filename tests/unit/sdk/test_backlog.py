@@ -53,7 +53,7 @@ def test_without_a_disk_it_waits_in_memory_as_far_as_that_goes(backlog: Backlog)
     for number in range(4):
         backlog.append(batch(number))
     assert (backlog.waiting, backlog.lost) == (2, 4)
-    assert "cannot be written" in backlog.loss
+    assert "cannot be written" in "".join(backlog.losses)
     folder.unlink()
     # It stands behind what is held, and so is held too.
     backlog.append(Stored(objects=["x"]))

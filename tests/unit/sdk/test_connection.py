@@ -38,7 +38,7 @@ def test_both_doors_are_told_the_same_source(
     staged: list[int] = []
     for config in (embedded, load_config(environment={}, folder=project, url=address)):
         door = open_door(config)
-        source, objects = record_source(config, door, tmp_path / "objects")
+        source, objects = record_source(config, door, lambda: tmp_path / "objects")
         found.append(source)
         staged.append(len(objects))
         door.close()
@@ -49,7 +49,7 @@ def test_both_doors_are_told_the_same_source(
 
 
 def test_a_home_that_is_away_gets_its_source_later(embedded: Config, tmp_path: Path) -> None:
-    source, objects = record_source(embedded, None, tmp_path / "objects")
+    source, objects = record_source(embedded, None, lambda: tmp_path / "objects")
     assert source.code_digest is not None
     assert objects
 

@@ -4,16 +4,19 @@ import contextvars
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from millwright.core.errors import Conflict, Invalid, NotFound
 from millwright.doors.door import Door
 from millwright.sdk import calls
-from millwright.sdk.active import ActiveRun
+from millwright.sdk.active import ActiveRun, LoggingWarning
 from millwright.sdk.current import (
     Options,
     active_run,
@@ -282,6 +285,46 @@ def test_a_server_that_is_away_keeps_nobody_from_training(
         f"{run.id}.objects",
         f"{run.id}.spool",
     ]
+
+
+def test_a_disk_that_takes_nothing_keeps_nobody_from_training(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nobody = load_config(
+        environment={}, folder=project, home=project / "train.py" / "home", url="http://127.0.0.1:9"
+    )
+    model = LinearRegression().fit(np.array([[0.0], [1.0]]), np.array([0.0, 1.0]))
+    run = start_in(nobody, "offline", options=QUIET)
+    run.log_metric("auc", 1.0)
+    run.log_text("hello", "note.txt")
+    run.log_artifact(project / "train.py")
+    assert run.log_model(model, example=np.array([[0.5]]), register="line").version is None
+    with pytest.raises(NotFound, match="there is no file"):
+        run.log_artifact(project / "nothing")
+    with pytest.warns(LoggingWarning) as told:
+        run.end()
+    (warning,) = told
+    assert f"run {run.id} lost " in str(warning.message)
+    said = capsys.readouterr().err
+    assert said.count("cannot be written: Not a directory; training goes on") == 1
+    assert not list(Path(tempfile.gettempdir()).glob("mill-spool-*"))
+
+
+def test_a_server_that_answers_needs_no_disk(
+    address: str, project: Path, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load_config(
+        environment={}, folder=project, home=project / "train.py" / "home", url=address
+    )
+    with start_in(config, "diskless", options=QUIET) as run:
+        run.log_metric("auc", 1.0)
+        run.log_text("hello", "note.txt")
+    found = door.runs.show(ref=run.id)
+    assert (found.status, found.metrics) == ("finished", {"auc": 1.0})
+    assert [link.name for link in found.links] == ["note.txt"]
+    assert found.source.code_digest is not None
+    door.artifacts.fetch(found.source.code_digest, project / "manifest")
+    assert capsys.readouterr().err == ""
 
 
 def test_what_the_caller_did_wrong_is_said_also_when_the_server_is_away(project: Path) -> None:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import io
 import math
+import resource
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -134,6 +137,50 @@ def test_a_half_written_end_is_written_over(path: Path) -> None:
     last = Spool.adopt(path)
     assert last is not None
     assert drain(last) == [batch(1), batch(3)]
+
+
+@contextmanager
+def full_disk(free_bytes: int) -> Generator[None]:
+    """No file of this process may grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("free_bytes", [0, 5, len(frame_of(HEADER)), len(frame_of(HEADER)) + 9])
+def test_what_a_full_disk_took_of_it_can_be_read_later(path: Path, free_bytes: int) -> None:
+    spool = Spool(path, HEADER)
+    with full_disk(free_bytes), pytest.raises(OSError, match="too large"):
+        spool.append(batch(1))
+    spool.append(batch(2))
+    spool.close()
+    later = Spool.adopt(path)
+    assert later is not None
+    assert (later.header, drain(later)) == (HEADER, [batch(2)])
+
+
+def test_a_full_disk_does_not_keep_what_waits_from_being_sent(path: Path) -> None:
+    spool = Spool(path, HEADER)
+    for number in range(3):
+        spool.append(batch(number))
+    with full_disk(path.stat().st_size):
+        assert drain(spool) == [batch(0), batch(1), batch(2)]
+    assert not path.exists()
+
+
+def test_objects_lie_elsewhere_where_the_home_takes_none(path: Path) -> None:
+    path.parent.parent.mkdir()
+    path.parent.write_text("a file where the folder should be")
+    spool = Spool(path, HEADER)
+    folder = spool.open_objects()
+    assert folder.is_dir()
+    assert (spool.open_objects(), spool.objects) == (folder, folder)
+    spool.close()
+    spool.drop_aside()
+    assert not folder.exists()
 
 
 def test_a_spool_in_use_is_left_alone(path: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -21,7 +22,9 @@ from millwright.core.errors import Conflict, Unreachable
 from millwright.doors.door import Door
 from millwright.sdk.active import ActiveRun
 from millwright.sdk.current import Options, attach_run, start_in
+from millwright.sdk.items import Batch
 from millwright.sdk.route import spool_folder
+from millwright.sdk.spool import frame_of
 from millwright.sdk.syncing import spools_in, sync_spool
 from millwright.server.host import Host
 from millwright.server.process import make_server
@@ -84,6 +87,34 @@ def test_a_run_made_offline_arrives_whole(
     assert door.data.show(ref="rows").row_count == 2
     assert not spool_folder(config).exists()
     assert sync_spool(config).delivered == []
+
+
+def test_a_record_that_was_half_written_is_left_out_and_told(
+    embedded: Config, door: Door, project: Path, away: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = offline_run(embedded, project)
+    (path,) = spools_in(spool_folder(embedded))
+    with path.open("ab") as stream:
+        stream.write(frame_of(Batch(params={"late": "1"}))[:-3])
+    monkeypatch.undo()
+    report = sync_spool(embedded)
+    assert report.delivered == [run.id]
+    assert report.torn == {run.id: len(frame_of(Batch(params={"late": "1"}))) - 3}
+    assert door.runs.show(ref=run.id).params == {"depth": "3"}
+
+
+def test_two_that_send_at_once_send_everything_once(
+    embedded: Config, door: Door, project: Path, away: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [offline_run(embedded, project).id for _ in range(4)]
+    monkeypatch.undo()
+    with ThreadPoolExecutor(2) as both:
+        reports = list(both.map(sync_spool, [embedded, embedded]))
+    delivered = [run for report in reports for run in report.delivered]
+    assert sorted(delivered) == sorted(runs)
+    for run in runs:
+        assert len(door.runs.history(ref=run, key="auc")) == 3
+    assert sync_spool(embedded).waiting == {}
 
 
 def test_a_nested_run_made_offline_follows_its_parent(
