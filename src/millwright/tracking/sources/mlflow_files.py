@@ -108,6 +108,11 @@ class MlflowFiles:
     scope = ""
 
     def __init__(self, folder: Path, *, artifacts: Sequence[Path] = ()) -> None:
+        if folder.is_file():
+            raise Invalid(
+                f"{folder} is a file, and a store in files is a folder",
+                fix=f"for a SQLite database: --from sqlite:///{folder}",
+            )
         if not folder.is_dir():
             raise NotFound(f"there is no MLflow store at {folder}")
         self._root = folder.resolve()

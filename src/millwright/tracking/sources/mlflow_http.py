@@ -140,16 +140,26 @@ class MlflowHttp:
     def _parsed(self, response: httpx.Response, shape: type[S]) -> S:
         try:
             # Python's reader, for it knows the bare NaN that some versions write.
-            return msgspec.convert(json.loads(response.content), shape, strict=False)
+            answer = json.loads(response.content)
+            parsed = msgspec.convert(answer, shape, strict=False)
         except (ValueError, RecursionError, msgspec.ValidationError) as error:
             raise Failed(
                 f"{self.address} does not answer as an MLflow server does",
                 why=f"{response.request.url.path}: {error}"[:300],
             ) from error
+        # All of a page may be missing, so that any object would do for one with nothing in it.
+        if answer and not answer.keys() & {one.name for one in msgspec.structs.fields(shape)}:
+            raise Failed(
+                f"{self.address} does not answer as an MLflow server does",
+                why=f"{response.request.url.path}: it tells of {', '.join(answer)}"[:300],
+            )
+        return parsed
 
     def _refusal(self, response: httpx.Response, route: str) -> MillwrightError:
         path = route.partition("?")[0]
-        why = response.text[:300]
+        page = response.headers.get("content-type", "").startswith("text/html")
+        # What is written for a browser tells nobody anything in a terminal.
+        why = "it answers with a page for browsers" if page else response.text[:300]
         if response.status_code == HTTPStatus.NOT_FOUND:
             return NotFound(f"{self.address} has nothing at {path}", why=why)
         if response.status_code == HTTPStatus.UNAUTHORIZED:

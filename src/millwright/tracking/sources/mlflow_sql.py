@@ -40,6 +40,7 @@ from millwright.tracking.sources.mlflow_words import (
 )
 
 _NEEDED = ("experiments", "runs", "metrics", "params", "tags")
+_POINT = {"key", "value", "timestamp", "step", "is_nan"}
 _WAIT_S = 10.0
 _ROWS_AT_ONCE = 1000
 _DEFAULT_WORKSPACE = "default"
@@ -78,6 +79,13 @@ class MlflowDatabase:
             self._database.close()
             raise Invalid(
                 f"{path} is no store of MLflow's", why=f"it has no tables {', '.join(missing)}"
+            )
+        if not self._tables["metrics"] >= _POINT:
+            self._database.close()
+            raise Invalid(
+                f"{path} was written by an early version of MLflow",
+                why="its metrics have no steps, or do not tell what is not a number",
+                fix=f"bring a copy up to date first: mlflow db upgrade sqlite:///{path}",
             )
 
     @property

@@ -25,6 +25,7 @@ _HEAD = struct.Struct("<4sHB")
 _HEAD_MAGIC, _HEAD_VERSION = 0xBEE1, 0
 _CHUNK = struct.Struct("<IHB")
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_CUT_OFF = "the last record is cut off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ Entry: TypeAlias = Logged | Gap
 
 
 def read_log(stream: BinaryIO) -> Iterator[Entry]:
-    """Iterate over the records of a log, up to the last that is whole.
+    """Iterate over the records of a log, up to the last that is whole; one cut off is a gap.
 
     Raises Invalid when the file does not begin as such a log does.
     """
@@ -95,6 +96,7 @@ def _chunks(stream: BinaryIO) -> Iterator[tuple[int, int, bytes] | Gap]:
         stream.seek(offset)
         head = stream.read(_CHUNK.size)
         if len(head) < _CHUNK.size:
+            yield Gap(offset, _CUT_OFF)
             return
         checksum, size, kind = _CHUNK.unpack(head)
         if size > left - _CHUNK.size:
@@ -102,6 +104,7 @@ def _chunks(stream: BinaryIO) -> Iterator[tuple[int, int, bytes] | Gap]:
         else:
             data = stream.read(size)
             if len(data) < size:
+                yield Gap(offset, _CUT_OFF)
                 return
             if not size and not kind and not checksum:
                 # Room that was set aside and not written to.
@@ -140,6 +143,8 @@ def _records(chunks: Iterable[tuple[int, int, bytes] | Gap]) -> Iterator[Entry]:
         elif kind in {_FULL, _LAST}:
             yield Logged(begun, b"".join(parts))
             parts = []
+    if parts:
+        yield Gap(begun, _CUT_OFF)
 
 
 def _sum(kind: int, data: bytes | memoryview) -> int:

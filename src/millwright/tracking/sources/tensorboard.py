@@ -91,7 +91,9 @@ class TensorBoard:
 
     def items(self, run: FoundRun) -> Iterator[Item]:
         """Iterate over everything in a run's event files, and last how it ended."""
-        return self.tail(run).new_items()
+        tail = self.tail(run)
+        yield from tail.new_items()
+        yield from tail.torn()
 
     def models(self) -> Iterator[FoundModel | Unread]:
         """Iterate over nothing: a logdir registers no models."""
@@ -123,6 +125,13 @@ class RunTail:
             yield from self._new_in(path)
         if self._offsets != before and self._events.last_us is not None:
             yield FoundEnd(status=self._status, end_us=self._events.last_us)
+
+    def torn(self) -> Iterator[Unread]:
+        """Iterate over the files that end within a record, as those of a killed writer do."""
+        for path in self._paths():
+            offset = self._offsets.get(path.name, 0)
+            if offset is not None and path.stat().st_size > offset:
+                yield Unread(where=f"{path} at byte {offset}", why="the last record is cut off")
 
     def _paths(self) -> list[Path]:
         # Their names hold the second in which they were begun.

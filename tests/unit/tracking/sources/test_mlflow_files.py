@@ -173,3 +173,7 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
         MlflowFiles(tmp_path / "missing")
     with pytest.raises(Invalid, match="is no store of MLflow's"):
         MlflowFiles(tmp_path)
+    (tmp_path / "mlflow.db").touch()
+    with pytest.raises(Invalid, match="is a file, and a store in files is a folder") as refused:
+        MlflowFiles(tmp_path / "mlflow.db")
+    assert refused.value.fix.endswith("mlflow.db")

@@ -17,7 +17,7 @@ from millwright.core.errors import (
     Unreachable,
 )
 from millwright.testing.clock import FakeClock
-from millwright.tracking.sources.mlflow_answers import ModelsAnswer
+from millwright.tracking.sources.mlflow_answers import ExperimentsAnswer, ModelsAnswer
 from millwright.tracking.sources.mlflow_http import TRIES, MlflowHttp
 
 
@@ -90,6 +90,24 @@ def test_another_server_is_told_apart(body: str) -> None:
     http = spoken(lambda _: httpx.Response(200, text=body))
     with pytest.raises(Failed, match="does not answer as an MLflow server does"):
         http.get("/x", {}, Number)
+    http.close()
+
+
+def test_any_object_is_no_page() -> None:
+    bodies = iter(['{"hello": 1}', "{}"])
+    http = spoken(lambda _: httpx.Response(200, text=next(bodies)))
+    with pytest.raises(Failed, match="does not answer as an MLflow server does") as told:
+        http.get("/x", {}, ExperimentsAnswer)
+    assert told.value.why == "/x: it tells of hello"
+    assert http.get("/x", {}, ExperimentsAnswer).experiments == []
+    http.close()
+
+
+def test_a_page_for_browsers_is_not_printed() -> None:
+    http = spoken(lambda _: httpx.Response(501, html="<html>Unsupported"))
+    with pytest.raises(Failed) as told:
+        http.get("/x", {}, Number)
+    assert told.value.why == "it answers with a page for browsers"
     http.close()
 
 

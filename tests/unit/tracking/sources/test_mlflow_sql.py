@@ -230,3 +230,11 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="is no store of MLflow's") as refused:
         MlflowDatabase(tmp_path / "other.db")
     assert refused.value.why == "it has no tables experiments, metrics, params, tags"
+    with sqlite3.connect(tmp_path / "early.db") as database:
+        for table in ("experiments", "runs", "params", "tags"):
+            database.execute(f"CREATE TABLE {table} (x)")
+        database.execute("CREATE TABLE metrics (key, value, timestamp, run_uuid)")
+    database.close()
+    with pytest.raises(Invalid, match="was written by an early version of MLflow") as refused:
+        MlflowDatabase(tmp_path / "early.db")
+    assert "mlflow db upgrade" in refused.value.fix

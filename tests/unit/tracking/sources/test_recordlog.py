@@ -48,6 +48,11 @@ def test_a_log_that_was_cut_off_gives_what_is_whole(sizes: list[int], data: st.D
     cut = data.draw(st.integers(7, len(written)))
     found = whole(written[:cut])
     assert found == records[: len(found)]
+    seam = len(write_log(records[: len(found)]))
+    # Where no chunk fits into the rest of a block, that rest is empty and misses nothing.
+    begun = seam + (left if (left := BLOCK_BYTES - seam % BLOCK_BYTES) < 7 else 0)
+    gaps = [one.why for one in read_log(io.BytesIO(written[:cut])) if isinstance(one, Gap)]
+    assert gaps == (["the last record is cut off"] if cut > begun else [])
 
 
 def test_a_damaged_chunk_costs_the_rest_of_its_block_only() -> None:

@@ -94,6 +94,19 @@ def test_a_damaged_length_costs_the_rest_of_the_file(tmp_path: Path) -> None:
     )
 
 
+def test_a_record_that_is_cut_off_is_named_once_all_is_read(tmp_path: Path) -> None:
+    path = event_file(tmp_path / "r", [events.scalar("loss", 1.0)])
+    whole = path.stat().st_size
+    with path.open("ab") as stream:
+        stream.write(frame(events.event(2.0, summary=events.scalar("loss", 2.0)))[:-1])
+    source = TensorBoard(tmp_path)
+    found = list(source.items(runs_of(source)[0]))
+    assert losses(found) == [1.0]
+    assert unread_of(found) == [f"{path} at byte {whole}: the last record is cut off"]
+    # One that follows the file waits for the rest.
+    assert unread_of(source.tail(runs_of(source)[0]).new_items()) == []
+
+
 def test_a_whole_record_that_is_no_event_is_named(tmp_path: Path) -> None:
     path = event_file(tmp_path / "r", [])
     begun = path.stat().st_size
