@@ -248,6 +248,8 @@ def iterate_points(tx: Reader, *, run_pk: int) -> Iterator[MetricPoint]:
         while page := read_points(tx, run_pk=run_pk, key_pk=key_pk, after=after, limit=PAGE_ROWS):
             for value, nan, time, step in page:
                 yield _point((name, value, nan, time, step))
+            if len(page) < PAGE_ROWS:
+                break
             value, nan, time, step = page[-1]
             after = (time, step, value, nan)
 
