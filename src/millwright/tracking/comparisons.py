@@ -41,11 +41,13 @@ class Comparisons:
         Source files are compared with those of the first. What is no longer stored is said in a
         note. Raises NotFound for a run that is not there, and Invalid for too few or too many.
         """
-        if not 2 <= len(dict.fromkeys(refs)) <= MAX_COMPARED:
+        if len(dict.fromkeys(refs)) < 2:
+            raise Invalid("a run is compared with another one", fix="name two runs or more")
+        if len(dict.fromkeys(refs)) > MAX_COMPARED:
             raise Invalid(
                 f"{len(dict.fromkeys(refs))} runs cannot be compared",
                 why=f"a comparison takes 2 to {MAX_COMPARED}",
-                fix="for more, draw them: mill runs compare --parallel",
+                fix="draw them: mill runs compare --parallel",
             )
         runs = self._read(project_key, refs, fields=None)
         found = compare_runs(

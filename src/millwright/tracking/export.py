@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 import msgspec
 import polars as pl
 
-from millwright.core.errors import Conflict, Denied, Invalid
+from millwright.core.errors import Conflict, Denied, Invalid, NotFound
 from millwright.core.refs import did_you_mean
 from millwright.records.runs import Run
 
@@ -37,7 +37,7 @@ _ATTRIBUTES: Mapping[str, tuple[pl.DataType, Callable[[Run], Cell]]] = {
     "parent": (pl.String(), lambda run: run.parent),
     "pipeline": (pl.String(), lambda run: run.pipeline),
     "actor": (pl.String(), lambda run: run.actor),
-    "user": (pl.String(), lambda run: run.user),
+    "user": (pl.String(), lambda run: run.user or None),
     "started": (_TIME, lambda run: run.start_us),
     "ended": (_TIME, lambda run: run.end_us),
     "commit": (pl.String(), lambda run: run.source.git_commit),
@@ -52,7 +52,8 @@ def format_of(path: Path) -> Format:
         if path.suffix.lower() == f".{one}":
             return one
     raise Invalid(
-        f"{path.name} is not written", why=f"a file of runs ends in .{', .'.join(FORMATS)}"
+        f"{path.name} does not say in which format runs are to be written",
+        why=f"a file of runs ends in .{', .'.join(FORMATS)}",
     )
 
 
@@ -96,12 +97,23 @@ def export_runs(
     """Write runs, as they come page by page, to a file in the format its name asks for.
 
     A file of JSON lines holds the records themselves, unless `columns` are chosen. The file is
-    there whole or not at all. Returns how many runs were written; raises Conflict for a file that
-    is there already, and Invalid for a format or a column there is not.
+    there whole or not at all. Texts are written as they were logged, also those that a spreadsheet
+    would take for a formula: with a quote before them they would be other texts for whoever reads
+    the file back.
+
+    Returns how many runs were written; raises Conflict for a file that is there already, Invalid
+    for a format or a column there is not, NotFound without a folder to write to, and Denied where
+    that takes nothing.
     """
     kind = format_of(path)
+    if path.is_dir():
+        raise Invalid(f"{path} is a folder", fix="name a file")
+    if not path.absolute().parent.is_dir():
+        raise NotFound(f"there is no folder {path.parent}", fix="make it first")
     if path.exists() and not overwrite:
-        raise Conflict(f"{path} is there already", fix="name another file, or overwrite it")
+        raise Conflict(
+            f"{path} is there already", fix="name another file, or overwrite it: --overwrite"
+        )
     chosen = None if columns is None else check_columns(columns)
     try:
         with tempfile.TemporaryDirectory(prefix=".runs-", dir=path.absolute().parent) as folder:
@@ -110,9 +122,14 @@ def export_runs(
                 count = _write_lines(pages, aside, chosen)
             else:
                 count = _write_table(pages, aside, Path(folder), chosen, kind)
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
             aside.replace(path)
     except OSError as error:
         raise Denied(f"{path} cannot be written", why=error.strerror or str(error)) from error
+    except pl.exceptions.ComputeError as error:
+        # So Polars says that a disk is full, or a file broke while it was written.
+        raise Denied(f"{path} cannot be written", why=str(error)) from error
     return count
 
 
@@ -125,8 +142,6 @@ def _write_lines(pages: Iterable[Sequence[Run]], path: Path, columns: Sequence[s
                 record: object = run if columns is None else _row(run, columns)
                 file.write(encode(record) + b"\n")
             count += len(runs)
-        file.flush()
-        os.fsync(file.fileno())
     return count
 
 

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import io
 import math
-import resource
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.away import SOURCE
+from fixtures.full_disk import full_disk
 from millwright.core.errors import Corrupt, Unsupported
 from millwright.core.ids import RunId, new_id
 from millwright.records.runs import MetricPoint
@@ -137,17 +135,6 @@ def test_a_half_written_end_is_written_over(path: Path) -> None:
     last = Spool.adopt(path)
     assert last is not None
     assert drain(last) == [batch(1), batch(3)]
-
-
-@contextmanager
-def full_disk(free_bytes: int) -> Generator[None]:
-    """No file of this process may grow beyond so many bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (free_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("free_bytes", [0, 5, len(frame_of(HEADER)), len(frame_of(HEADER)) + 9])

@@ -121,7 +121,7 @@ def test_what_is_gone_is_said_and_breaks_nothing(kept: Kept) -> None:
 
 def test_so_many_runs_are_compared(kept: Kept) -> None:
     run = kept.run()
-    with pytest.raises(Invalid, match="1 runs cannot be compared"):
+    with pytest.raises(Invalid, match="a run is compared with another one"):
         kept.comparisons.compare(kept.act.project_key, [run, run])
     with pytest.raises(Invalid, match="51 runs cannot be compared"):
         kept.comparisons.compare(kept.act.project_key, [f"run_{at}" for at in range(51)])

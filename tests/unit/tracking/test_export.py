@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fixtures.example_host import example_of
-from millwright.core.errors import Conflict, Denied, Invalid
+from fixtures.full_disk import full_disk
+from millwright.core.errors import Conflict, Denied, Invalid, NotFound
 from millwright.core.ids import RunId
 from millwright.records.runs import Infinite, Run
 from millwright.tracking.export import (
@@ -130,8 +131,31 @@ def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path) -> None:
         export_runs(breaking(), path, overwrite=True)
     assert path.read_text() == "mine"
     assert [one.name for one in tmp_path.iterdir()] == ["runs.csv"]
-    with pytest.raises(Denied, match="cannot be written"):
+    with pytest.raises(NotFound, match=r"there is no folder .*none"):
         export_runs([], tmp_path / "none" / "runs.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(Invalid, match="is a folder"):
+        export_runs([], tmp_path / "folder.csv", overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "runs.parquet", "runs.jsonl"])
+@pytest.mark.parametrize("file_bytes", [0, 8_000])
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, name: str, file_bytes: int) -> None:
+    path = tmp_path / name
+    path.write_text("mine")
+    runs = runs_of([({"a": f"{at:x}" * 99}, {"y": at / 7}) for at in range(2_000)])
+    with full_disk(file_bytes), pytest.raises(Denied, match=f"{name} cannot be written"):
+        export_runs(paged(runs, 500), path, overwrite=True)
+    assert path.read_text() == "mine"
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+def test_texts_are_written_as_they_were_logged_and_numbers_as_numbers(tmp_path: Path) -> None:
+    texts = {"a": "=1+1", "b": "+1", "c": "-1e-5", "d": "@SUM(1)", "e": "\tx"}
+    path = tmp_path / "runs.csv"
+    columns = [*(f"params.{key}" for key in texts), "metrics.auc"]
+    export_runs([runs_of([(texts, {"auc": -0.5})])], path, columns=columns)
+    assert path.read_text().splitlines()[1] == "=1+1,+1,-1e-5,@SUM(1),\tx,-0.5"
 
 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
@@ -140,7 +164,7 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
         "parquet",
         "jsonl",
     ]
-    with pytest.raises(Invalid, match=r"runs\.xlsx is not written"):
+    with pytest.raises(Invalid, match=r"runs\.xlsx does not say in which format"):
         export_runs([], tmp_path / "runs.xlsx")
     with pytest.raises(Invalid) as raised:
         check_columns(["stattus"])
