@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from millwright.cli import model_changes, model_proof, model_search, text
+from millwright.cli import model_changes, model_environment, model_proof, model_search, text
 from millwright.cli.lineage import model_lineage
 from millwright.cli.session import session
 from millwright.cli.verbs import DryRun, Reason, WantedReason, noun
@@ -333,5 +333,10 @@ def _spelled(version: ModelVersion) -> str:
 
 # Behind the verbs of every day, so that help begins with those.
 app.command("lineage")(model_lineage)
-for _verb in (*model_search.VERBS, *model_changes.VERBS, *model_proof.VERBS):
+for _verb in (
+    *model_search.VERBS,
+    *model_changes.VERBS,
+    *model_proof.VERBS,
+    *model_environment.VERBS,
+):
     app.command()(_verb)

@@ -135,11 +135,6 @@ class Aliases:
         with self._database.read() as tx:
             return _history(tx, find_model(tx, project_key, name), alias)
 
-    def at_time(self, project_key: int, name: str, alias: str, time_us: int) -> int | None:
-        """Return which version an alias pointed at then; None when at none."""
-        found = self.move_before(project_key, name, alias, time_us)
-        return None if found is None else found.version
-
     def move_before(
         self, project_key: int, name: str, alias: str, time_us: int
     ) -> AliasChange | None:

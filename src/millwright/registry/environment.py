@@ -145,11 +145,22 @@ def restore(
 
     The interpreter is of the version named or, where that patch is not on this machine, of the
     same minor version; none is fetched. Raises Conflict when the folder is in use, NotFound
-    when no such interpreter is there, and Failed with uv's own words.
+    when no such interpreter is there, and Failed with uv's own words; then nothing is left of it.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Conflict(f"{folder} is in use", fix="name a folder that is empty or does not exist")
     python = _interpreter(uv, environment.python)
+    try:
+        return _install(environment, folder, python, uv=uv, sources=sources)
+    except BaseException:
+        # Half an environment would only be in the way of the next try.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _install(
+    environment: Environment, folder: Path, python: str, *, uv: Path, sources: Sources | None
+) -> Restored:
     _run(
         uv,
         ["venv", "--quiet", "--no-python-downloads", "--python", python, str(folder)],

@@ -13,7 +13,7 @@ from millwright.core import canonical
 from millwright.core.digest import Digest, digest_bytes
 from millwright.records.events import JsonValue
 from millwright.records.schema import Signature
-from millwright.registry.params import Param
+from millwright.registry.mlflowschema import Param
 from millwright.registry.signature import Label
 
 FORMAT = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import msgspec
@@ -16,7 +17,6 @@ import msgspec
 from millwright.core.errors import Invalid
 from millwright.records.events import JsonValue
 from millwright.records.schema import Column, ColumnKind, Signature
-from millwright.registry.params import Param
 from millwright.registry.signature import PREDICTION
 
 MAX_COLUMNS = 10_000
@@ -31,6 +31,17 @@ _KINDS: dict[str, ColumnKind] = {
     "datetime": "timestamp",
 }
 _NUMBERS = re.compile(r"(u?int|float)(8|16|32|64)|bool")
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter that a call may give beside the rows."""
+
+    name: str
+    kind: ColumnKind
+    default: JsonValue
+    is_list: bool = False
+    """Whether it takes a list of such values."""
 
 
 def parse_signature(written: Mapping[str, JsonValue]) -> tuple[Signature, str]:

@@ -138,7 +138,8 @@ def test_it_is_known_who_was_champion_when(churn: Home) -> None:
     removed = churn.aliases.remove_alias(churn.act, name="churn", alias="champion")
 
     def at(time_us: int) -> int | None:
-        return churn.aliases.at_time(churn.act.project_key, "churn", "champion", time_us)
+        move = churn.aliases.move_before(churn.act.project_key, "churn", "champion", time_us)
+        return None if move is None else move.version
 
     assert at(before_us) is None
     assert at(moves[0].time_us) == 1

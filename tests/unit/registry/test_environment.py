@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import base64
-import hashlib
 import platform
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
 
+from fixtures.wheels import wheel
 from millwright.core.errors import Conflict, Failed, Invalid, NotFound
 from millwright.registry.environment import (
     Environment,
@@ -19,30 +17,6 @@ from millwright.registry.environment import (
     read_environment,
     restore,
 )
-
-
-def wheel(folder: Path, name: str, version: str, needs: str = "") -> None:
-    """Put a wheel with one module into the folder."""
-    folder.mkdir(exist_ok=True)
-    info = f"{name}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    files = {
-        f"{name}.py": f"VERSION = {version!r}\n",
-        f"{info}/METADATA": metadata + (f"Requires-Dist: {needs}\n" if needs else ""),
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\n"
-        "Tag: py3-none-any\n",
-    }
-    record = "".join(
-        f"{path},sha256={_urlsafe(text)},{len(text.encode())}\n" for path, text in files.items()
-    )
-    files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-
-
-def _urlsafe(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
 
 
 @pytest.fixture
@@ -139,6 +113,7 @@ class TestRestoring:
         with pytest.raises(Failed) as caught:
             restore(environment, tmp_path / "env", uv=uv, sources=sources)
         assert "lathe==9.9" in caught.value.why
+        assert not (tmp_path / "env").exists()
 
     def test_a_python_that_is_not_here_is_named(self, tmp_path: Path, uv: Path) -> None:
         with pytest.raises(NotFound, match=r"no Python 3\.99"):

@@ -7,8 +7,7 @@ import pytest
 from millwright.core.errors import Invalid
 from millwright.records.events import JsonValue
 from millwright.records.schema import Column, ColumnKind, Signature
-from millwright.registry.mlflowschema import parse_params, parse_signature
-from millwright.registry.params import Param
+from millwright.registry.mlflowschema import Param, parse_params, parse_signature
 
 
 def written(**parts: object) -> dict[str, JsonValue]:

@@ -9,8 +9,6 @@ from msgspec import Struct
 from millwright.metadata.database import Reader, Writer
 from millwright.records.runs import Experiment
 
-DEFAULT_NUMBER = 0
-
 
 class ExperimentRow(Struct, frozen=True, kw_only=True):
     """An experiment as its table holds it."""

@@ -118,17 +118,3 @@ def read_uses(tx: Reader, *, run_pks: list[int]) -> dict[int, list[ModelUse]]:
             )
         )
     return found
-
-
-def list_dataset_names(
-    tx: Reader, *, experiments: list[int]
-) -> list[tuple[int, str, str, str | None]]:
-    """Return (experiment's key, name, digest, context) of data that runs read, at most 1,000."""
-    fragment, params = in_list("experiment", experiments)
-    return tx.rows(
-        tuple[int, str, str, str | None],
-        "SELECT DISTINCT d.experiment_pk, d.name, d.digest, u.context FROM logged_dataset d "
-        "JOIN run_dataset u ON u.dataset_pk = d.pk "
-        f"WHERE d.experiment_pk IN {fragment} ORDER BY d.name, d.digest, u.context LIMIT 1000",
-        **params,
-    )

@@ -267,12 +267,6 @@ def count_points(tx: Reader, *, run_pk: int, key_pk: int) -> int:
     )
 
 
-def delete_telemetry(tx: Writer, *, run_pk: int) -> None:
-    """Remove everything that was logged to a run."""
-    for table in ("metric_point", "metric_latest", "run_param", "run_tag"):
-        tx.run(f"DELETE FROM {table} WHERE run_pk = :run", run=run_pk)
-
-
 def _find(tx: Reader, names: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for start in range(0, len(names), 500):
