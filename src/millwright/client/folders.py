@@ -118,6 +118,7 @@ def check_path(text: str) -> str:
     if bad or "\\" in text or len(text.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
         raise Invalid(
             f"{text[:80]!r} cannot be a path in a tree",
-            why="it is not relative and plain, or climbs out of the folder",
+            why="it is not relative and plain UTF-8, or climbs out of the folder",
+            fix="call it otherwise",
         )
     return text

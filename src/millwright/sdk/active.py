@@ -199,7 +199,7 @@ class ActiveRun:
     def log_text(self, text: str, name: str) -> None:
         """Store text as the output file `name`, such as `notes.md`."""
         self._check()
-        self._shelf.keep_bytes(text.encode(), name)
+        self._shelf.keep_bytes(text.encode("utf-8", "backslashreplace"), name)
 
     def log_dict(self, document: object, name: str) -> None:
         """Store plain data as the output file `name`: YAML when it ends so, else JSON."""

@@ -52,6 +52,11 @@ class Backlog:
                 self.spool.append(item)
             except OSError as error:
                 self._note(f"{self.spool.path} cannot be written: {error.strerror or error}")
+            except UnicodeEncodeError as error:
+                # Held it would only be refused; and it may not end the thread that sends the rest.
+                self._note(f"a text cannot be written: {error}")
+                self.lost += _size_of(item)
+                return
             else:
                 return
         size = _size_of(item)

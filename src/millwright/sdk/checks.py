@@ -25,13 +25,23 @@ def check_key(noun: str, key: str) -> str:
 def text_of(noun: str, key: str, value: object) -> str:
     """Return a value as the text that is kept; raises Invalid for a long one, or a bad key."""
     check_key(noun, key)
-    text = str(value)
+    text = unicode_of(str(value))
     if len(text) > MAX_VALUE_CHARS:
         raise Invalid(
             f"{noun} {key!r} has {len(text)} characters; {MAX_VALUE_CHARS} are allowed",
             fix="log long text as an artifact: log_text",
         )
     return text
+
+
+def unicode_of(text: str) -> str:
+    """Return a text with what none can hold spelled out: halves of surrogate pairs, and NUL.
+
+    Python makes such halves of the bytes in a file's name or an argument that are no UTF-8.
+    """
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def number_of(key: str, value: object) -> float:

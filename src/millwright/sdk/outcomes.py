@@ -8,6 +8,7 @@ from pathlib import Path
 
 from millwright.core.errors import Failed, MillwrightError
 from millwright.records.runs import Problem, RunStatus
+from millwright.sdk.checks import unicode_of
 
 MAX_PROBLEM_CHARS = 2000
 
@@ -20,9 +21,10 @@ def outcome_of(error: BaseException | None) -> tuple[RunStatus, Problem | None]:
         case KeyboardInterrupt():
             return "cancelled", None
         case MillwrightError():
-            return "failed", Problem(code=error.code, what=error.what, why=error.why, fix=error.fix)
+            what, why, fix = map(unicode_of, (error.what, error.why, error.fix))
+            return "failed", Problem(code=error.code, what=what, why=why, fix=fix)
         case _:
-            words = "".join(traceback.format_exception_only(error)).strip()
+            words = unicode_of("".join(traceback.format_exception_only(error)).strip())
             return "failed", Problem(
                 code=Failed.code, what=words[:MAX_PROBLEM_CHARS], why=_where(error)
             )

@@ -158,10 +158,11 @@ class Shelf:
         yaml = PurePosixPath(name).suffix in {".yaml", ".yml"}
         try:
             if yaml:
-                data = msgspec.yaml.encode(document)
+                data = msgspec.yaml.encode(document, enc_hook=_plain)
             else:
-                data = msgspec.json.format(msgspec.json.encode(document)) + b"\n"
-        except (TypeError, ValueError) as error:
+                data = msgspec.json.encode(document, enc_hook=_plain)
+                data = msgspec.json.format(data) + b"\n"
+        except (TypeError, ValueError, RecursionError, NotImplementedError) as error:
             raise Invalid(
                 f"{name} cannot be written",
                 why=str(error),
@@ -290,6 +291,14 @@ class Shelf:
                 raise
             self._sender.set_away(error.what)
             return None
+
+
+def _plain(value: object) -> object:
+    """Return scalars and arrays of NumPy and its like as numbers and lists."""
+    to_list = getattr(value, "tolist", None)
+    if not callable(to_list):
+        raise NotImplementedError(f"a {type(value).__name__} is no plain data")
+    return to_list()
 
 
 def _is_path(text: str) -> bool:

@@ -165,8 +165,11 @@ def source_files(root: Path) -> list[Path]:
 
 
 def command_line() -> list[str]:
-    """Return how this process was called, the interpreter left out."""
-    return list(sys.argv)
+    """Return how this process was called, the interpreter left out.
+
+    Bytes of an argument that are no UTF-8, as the name of a file may hold, are spelled out.
+    """
+    return [one.encode("utf-8", "backslashreplace").decode() for one in sys.argv]
 
 
 def _name_and_version(distribution: Distribution) -> tuple[str, str] | None:

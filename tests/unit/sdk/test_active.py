@@ -180,6 +180,31 @@ def test_a_run_that_somebody_else_closed_otherwise_says_so(embedded: Config, doo
     assert run.ended
 
 
+def test_names_of_files_that_are_no_utf8_end_nothing(
+    config: Config, door: Door, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = os.fsdecode(b"part-\xff.csv")
+    (project / odd).write_text("a\n1\n")
+    monkeypatch.setattr(sys, "argv", ["train.py", odd])
+    with pytest.raises(ValueError, match="no rows"), start_in(config, "odd", options=QUIET) as run:
+        run.log_params({"file": odd, "depth": 3})
+        run.set_tag("file", odd)
+        run.log_text(f"read {odd}", "notes.txt")
+        with pytest.raises(Invalid, match="cannot be a path in a tree"):
+            run.log_artifact(project / odd)
+        run.log_artifact(project / odd, name="part.csv")
+        raise ValueError(f"no rows in {odd}")
+    found = door.runs.show(ref=run.id)
+    assert found.source.command == ["train.py", r"part-\udcff.csv"]
+    assert (found.params, found.tags) == (
+        {"file": r"part-\udcff.csv", "depth": "3"},
+        {"file": r"part-\udcff.csv"},
+    )
+    assert {link.name for link in found.links} == {"notes.txt", "part.csv"}
+    assert found.error is not None
+    assert found.error.what == r"ValueError: no rows in part-\udcff.csv"
+
+
 def test_points_whose_time_is_known_keep_it(embedded: Config, door: Door) -> None:
     with start_in(embedded, "late", options=QUIET) as run:
         run.log_points([("auc", 0.5, 3, 1_000_000)])

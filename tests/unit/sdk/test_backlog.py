@@ -61,3 +61,11 @@ def test_without_a_disk_it_waits_in_memory_as_far_as_that_goes(backlog: Backlog)
     backlog.append(batch(9))
     assert backlog.spool.waiting == 1
     assert (backlog.close(), backlog.lost) == (1, 4)
+
+
+def test_a_text_that_cannot_be_written_takes_nothing_else_along(backlog: Backlog) -> None:
+    backlog.append(batch(0))
+    backlog.append(Batch(params={"a": "\udcff"}))
+    backlog.append(batch(1))
+    assert drain(backlog) == [batch(0), batch(1)]
+    assert backlog.lost == 1

@@ -39,6 +39,11 @@ def test_a_value_is_kept_as_text_as_far_as_it_is_short() -> None:
         text_of("tag", "k", "x" * 8001)
 
 
+def test_what_no_text_can_hold_is_spelled_out() -> None:
+    assert text_of("param", "file", "größe \udcff\0") == "größe \\udcff\\x00"
+    assert text_of("param", "file", "π") == "π"
+
+
 @pytest.mark.parametrize(
     ("value", "number"),
     [(1, 1.0), (True, 1.0), (np.float32(0.5), 0.5), (np.array(2), 2.0), ("3", 3.0)],

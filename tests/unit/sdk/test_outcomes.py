@@ -23,6 +23,11 @@ from millwright.sdk.outcomes import outcome_of, what_ended_the_script
             Problem(code="refused", what="no", why="because", fix="else"),
         ),
         (
+            ValueError("no such file: a\udcff"),
+            "failed",
+            Problem(code="failed", what="ValueError: no such file: a\\udcff"),
+        ),
+        (
             ValueError("x" * 5000),
             "failed",
             Problem(code="failed", what=f"ValueError: {'x' * 1988}"),

@@ -47,6 +47,14 @@ def test_text_and_plain_data_are_files(run: ActiveRun, door: Door, tmp_path: Pat
         run.log_dict({"x": object()}, "facts.json")
 
 
+def test_numbers_of_numpy_are_plain_data(run: ActiveRun, door: Door, tmp_path: Path) -> None:
+    run.log_dict({"auc": np.float64(0.5), "n": np.int64(3), "by": np.array([[1, 2]])}, "a.json")
+    assert json.loads(read(door, run, "a.json", tmp_path)) == {"auc": 0.5, "n": 3, "by": [[1, 2]]}
+    with pytest.raises(Invalid, match=r"a\.yaml cannot be written") as told:
+        run.log_dict({"model": LogisticRegression()}, "a.yaml")
+    assert told.value.why == "a LogisticRegression is no plain data"
+
+
 def test_a_folder_is_kept_file_by_file_and_as_a_tree(
     run: ActiveRun, door: Door, tmp_path: Path
 ) -> None:
