@@ -300,7 +300,8 @@ class ActiveRun:
     def _tell(self, item: Item) -> bool:
         """Tell the door; False when it is away."""
         try:
-            deliver(self._sender.door(), self.id, item, folder=self._sender.folder)
+            with self._sender.calls:
+                deliver(self._sender.door(), self.id, item, folder=self._sender.folder)
         except MillwrightError as error:
             if not is_away(error):
                 raise
@@ -338,6 +339,14 @@ class ActiveRun:
             )
         if self._process != os.getpid():
             self._begin_in_child()
+
+    def hold_still(self, timeout_s: float) -> None:
+        """Before a fork: wait until no thread is in a call to the home, and let none begin."""
+        self._sender.calls.hold(timeout_s)
+
+    def go_on(self) -> None:
+        """After a fork: let calls to the home begin again."""
+        self._sender.calls.go_on()
 
     def note_fork(self) -> None:
         """In a child that was just forked: have the next call look where it is."""

@@ -20,6 +20,7 @@ from millwright.core.clock import Clock
 from millwright.core.errors import Failed, MillwrightError
 from millwright.sdk.backlog import Backlog
 from millwright.sdk.batching import Mark, Point, Queue, settle, take
+from millwright.sdk.forks import Calls
 from millwright.sdk.items import FIRST, Item, Refusal, deliver, deliver_parts, is_away
 from millwright.sdk.spool import Spool
 
@@ -57,6 +58,8 @@ class Sender:
         self.run = spool.header.run
         self.reason = ""
         self.refusals: list[Refusal] = []
+        self.calls = Calls()
+        """What the door is being asked, so that a fork can wait for the answers."""
         self._open_door = open_door
         self._door = door
         self._door_lock = threading.Lock()
@@ -305,7 +308,8 @@ class Sender:
     def _try(self, item: Item) -> MillwrightError | None:
         """Deliver an item; return the error when it must wait. What is refused is noted."""
         try:
-            deliver(self.door(), self.run, item, folder=self._backlog.objects)
+            with self.calls:
+                deliver(self.door(), self.run, item, folder=self._backlog.objects)
         except MillwrightError as error:
             hopeless = self._is_hopeless(error)
             if isinstance(item, FIRST) or (is_away(error) and not hopeless):
@@ -323,7 +327,8 @@ class Sender:
         """Deliver what the door takes of an item that it refused as a whole."""
         folder = self._backlog.objects
         try:
-            refused = deliver_parts(self.door(), self.run, item, folder=folder, final=hopeless)
+            with self.calls:
+                refused = deliver_parts(self.door(), self.run, item, folder=folder, final=hopeless)
         except MillwrightError as error:
             return error
         self.refusals += refused
@@ -366,5 +371,5 @@ class Sender:
             door, self._door = self._door, None
         if door is not None:
             # A home on a full disk cannot sign its journal now; whoever opens it next does.
-            with suppress(MillwrightError):
+            with suppress(MillwrightError), self.calls:
                 door.close()

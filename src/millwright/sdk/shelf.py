@@ -285,7 +285,8 @@ class Shelf:
         if self._sender.away:
             return None
         try:
-            return action(self._sender.door())
+            with self._sender.calls:
+                return action(self._sender.door())
         except _WAITS as error:
             if isinstance(error, Unsupported):
                 raise

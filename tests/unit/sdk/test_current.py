@@ -244,6 +244,44 @@ if __name__ == "__main__":
 """
 
 
+FORKED_WHILE_IT_SENDS = """
+import multiprocessing
+import millwright as mw
+
+def work(number):
+    mw.log_text("x", f"{number}.txt")
+
+if __name__ == "__main__":
+    fork = multiprocessing.get_context("fork")
+    with mw.start_run("busy") as run:
+        for number in range(6):
+            for step in range(3000):
+                run.log_metric("loss", step, step=step)
+            process = fork.Process(target=work, args=(number,))
+            process.start()
+            process.join(30)
+            assert process.exitcode == 0, "it hangs"
+    print(run.id)
+"""
+
+
+def test_a_child_does_not_hang_on_what_its_parent_was_just_sending(
+    embedded: Config, door: Door, project: Path
+) -> None:
+    (project / "job.py").write_text(FORKED_WHILE_IT_SENDS)
+    done = subprocess.run(
+        [sys.executable, "job.py"],
+        capture_output=True,
+        text=True,
+        cwd=project,
+        env=os.environ | {"MILLWRIGHT_HOME": str(embedded.home)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = door.runs.show(ref=done.stdout.split()[-1])
+    assert sorted(link.name for link in found.links) == [f"{number}.txt" for number in range(6)]
+
+
 @pytest.mark.parametrize("way", ["embedded", "remote"])
 def test_the_processes_of_a_job_log_to_one_run(
     way: str, request: pytest.FixtureRequest, embedded: Config, door: Door, project: Path

@@ -3,14 +3,23 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import threading
+import time
 from pathlib import Path
 
-from millwright.sdk.forks import end_with_worker, tell_of_forks
+from millwright.sdk.forks import Calls, end_with_worker, tell_of_forks
 
 
 class Told:
     def __init__(self) -> None:
         self.forks = 0
+        self.calls = Calls()
+
+    def hold_still(self, timeout_s: float) -> None:
+        self.calls.hold(timeout_s)
+
+    def go_on(self) -> None:
+        self.calls.go_on()
 
     def note_fork(self) -> None:
         self.forks += 1
@@ -29,6 +38,35 @@ def test_a_child_is_told_and_the_parent_is_not() -> None:
     tell_of_forks(told)
     assert in_child(told) == 1
     assert told.forks == 0
+
+
+def test_a_fork_waits_for_the_calls_that_are_under_way() -> None:
+    told = Told()
+    tell_of_forks(told)
+    begun, seen = threading.Event(), list[str]()
+
+    def call() -> None:
+        with told.calls:
+            begun.set()
+            # Longer than a fork takes that does not wait.
+            time.sleep(0.2)
+            seen.append("answered")
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    begun.wait()
+    assert in_child(told) == 1
+    assert seen == ["answered"]
+    thread.join()
+    with told.calls, told.calls:
+        seen.append("calls begin again, many at once")
+
+
+def test_a_call_that_is_not_answered_is_not_waited_for_long() -> None:
+    calls = Calls()
+    with calls:
+        calls.hold(timeout_s=0.01)
+        calls.go_on()
 
 
 def test_a_run_that_is_gone_is_not_kept_for_it() -> None:
