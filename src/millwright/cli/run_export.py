@@ -11,6 +11,7 @@ from millwright.cli import run_search, text
 from millwright.cli.session import session
 from millwright.cli.verbs import DryRun
 from millwright.core.errors import Invalid
+from millwright.tracking.columns import check_columns, fields_of
 
 
 def export(
@@ -28,7 +29,7 @@ def export(
     dry_run: DryRun = False,
 ) -> None:
     """Write runs to a file, a row each, page by page, however many there are."""
-    from millwright.tracking.export import check_columns, export_runs, fields_of, format_of
+    from millwright.tracking.export import ATTRIBUTES, export_runs, format_of
 
     here = session()
     format_of(path)
@@ -40,10 +41,10 @@ def export(
         kind=kind,
         deleted=deleted,
     )
-    given = [name.strip() for one in columns or () for name in one.split(",") if name.strip()]
+    given = run_search.chosen_columns(columns or ())
     if columns is not None and not given:
         raise Invalid("--columns names none")
-    chosen = check_columns(given) if given else None
+    chosen = check_columns(given, ATTRIBUTES) if given else None
     # JSON lines are the records themselves, with all that was logged.
     fields = None if path.suffix.lower() == ".jsonl" and chosen is None else fields_of(chosen)
     with here.door() as door:

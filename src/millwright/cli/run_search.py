@@ -11,9 +11,8 @@ from msgspec import Struct
 
 from millwright.cli import text
 from millwright.cli.located import located
-from millwright.core.errors import Invalid
 from millwright.core.ids import RunId
-from millwright.core.refs import LATEST, did_you_mean
+from millwright.core.refs import LATEST
 from millwright.doors.door import Door
 from millwright.doors.runs import RunPage
 from millwright.records.runs import Lifecycle, Run, RunKind
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from millwright.metadata.filters import Vocabulary
 
 KINDS: tuple[RunKind, ...] = ("script", "pipeline", "step")
-LOGGED = ("metrics", "params", "tags")
 PAGE = 1000
 
 Ref = Annotated[
@@ -214,23 +212,9 @@ def newest_runs(
     return RunPage(runs=runs, next_before=runs[-1].id if runs and more else None)
 
 
-def check_columns(given: Sequence[str]) -> list[str]:
-    """Return the columns of `--columns a,b`; raises Invalid for one there is not."""
-    names = [name.strip() for one in given for name in one.split(",") if name.strip()]
-    for name in names:
-        group, dot, key = name.partition(".")
-        if name not in ATTRIBUTES and not (group in LOGGED and dot and key):
-            raise Invalid(
-                f"{name!r} is no column of a run",
-                why=f"there are {', '.join(ATTRIBUTES)}, and what was logged, as metrics.auc",
-                fix=did_you_mean(name, ATTRIBUTES),
-            )
-    return names
-
-
-def fields_of(columns: Sequence[str]) -> list[str]:
-    """Return what has to be read of each run to show these columns."""
-    return [name for name in columns if name.partition(".")[0] in LOGGED and "." in name]
+def chosen_columns(given: Sequence[str]) -> list[str]:
+    """Return the names in `--columns a,b`."""
+    return [name.strip() for one in given for name in one.split(",") if name.strip()]
 
 
 def cell(run: Run, column: str) -> Value:

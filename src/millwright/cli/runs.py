@@ -21,6 +21,7 @@ from millwright.core.errors import Invalid, NotFound
 from millwright.core.ids import RunId
 from millwright.records.pipelines import PipelineRun, StepRun
 from millwright.records.runs import Run
+from millwright.tracking.columns import check_columns, fields_of
 
 app = noun("What was executed, from what, with what result.")
 app.add_typer(run_views.app, name="views")
@@ -60,7 +61,7 @@ def list_all(
         kind=kind,
         deleted=deleted,
     )
-    chosen = run_search.check_columns(columns or ())
+    chosen = check_columns(run_search.chosen_columns(columns or ()), run_search.ATTRIBUTES)
     if view is not None and not search.is_plain:
         raise Invalid("--view says which runs are meant, and takes no filter beside it")
     if before is not None and not (search.is_by_time and view is None):
@@ -92,7 +93,7 @@ def list_all(
             )
             found = RunList(runs=page.runs, next_before=page.next_before)
         else:
-            fields = run_search.fields_of(chosen) if chosen else None
+            fields = fields_of(chosen) if chosen else None
             found = run_search.find(door, search, fields=fields, limit=limit, token=token)
     if here.given.json:
         here.print_json(found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from millwright.core.errors import Unsupported
 from millwright.records.runs import Run
 from millwright.sdk.connection import find_config, open_door
+from millwright.tracking.columns import check_columns, fields_of
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -94,9 +95,9 @@ def _search(
 ) -> FoundRuns:
     fields: list[str] | None = None
     if columns is not None:
-        from millwright.tracking.export import check_columns, fields_of
+        from millwright.tracking.export import ATTRIBUTES
 
-        columns = check_columns(columns)
+        columns = check_columns(columns, ATTRIBUTES)
         fields = fields_of(columns)
     for name in experiments:
         door.experiments.show(ref=name)

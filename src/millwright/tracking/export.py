@@ -17,14 +17,13 @@ import msgspec
 import polars as pl
 
 from millwright.core.errors import Conflict, Denied, Invalid, NotFound
-from millwright.core.refs import did_you_mean
 from millwright.records.runs import Run
+from millwright.tracking.columns import GROUPS, check_columns
 
 Format: TypeAlias = Literal["csv", "parquet", "jsonl"]
 Cell: TypeAlias = "str | int | float | None"
 
 FORMATS: tuple[Format, ...] = ("csv", "parquet", "jsonl")
-GROUPS = ("params", "metrics", "tags")
 ROWS_A_GROUP = 10_000
 """A group of rows is held in memory until it is full."""
 _TIME = pl.Datetime("us", "UTC")
@@ -55,26 +54,6 @@ def format_of(path: Path) -> Format:
         f"{path.name} does not say in which format runs are to be written",
         why=f"a file of runs ends in .{', .'.join(FORMATS)}",
     )
-
-
-def check_columns(columns: Sequence[str]) -> list[str]:
-    """Return columns, each once; raises Invalid for one that no run has."""
-    for name in columns:
-        group, dot, key = name.partition(".")
-        if name not in _ATTRIBUTES and not (group in GROUPS and dot and key):
-            raise Invalid(
-                f"{name!r} is no column of a table of runs",
-                why=f"there are {', '.join(ATTRIBUTES)}, and what was logged, as metrics.auc",
-                fix=did_you_mean(name, ATTRIBUTES),
-            )
-    return list(dict.fromkeys(columns))
-
-
-def fields_of(columns: Sequence[str] | None) -> list[str] | None:
-    """Return what a search has to read of each run to fill these columns; None for all."""
-    if columns is None:
-        return list(GROUPS)
-    return [name for name in columns if name not in _ATTRIBUTES]
 
 
 def frame_of(runs: Sequence[Run], columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -114,7 +93,7 @@ def export_runs(
         raise Conflict(
             f"{path} is there already", fix="name another file, or overwrite it: --overwrite"
         )
-    chosen = None if columns is None else check_columns(columns)
+    chosen = None if columns is None else check_columns(columns, ATTRIBUTES)
     try:
         with tempfile.TemporaryDirectory(prefix=".runs-", dir=path.absolute().parent) as folder:
             aside = Path(folder) / path.name

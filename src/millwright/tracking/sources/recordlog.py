@@ -64,26 +64,6 @@ def read_log(stream: BinaryIO) -> Iterator[Entry]:
     yield from _records(_chunks(stream))
 
 
-def write_log(records: Iterable[bytes]) -> bytes:
-    """Return a whole log with these records."""
-    out = bytearray(_HEAD.pack(_MAGIC, _HEAD_MAGIC, _HEAD_VERSION))
-    for record in records:
-        rest = memoryview(record)
-        begun = False
-        while True:
-            left = BLOCK_BYTES - len(out) % BLOCK_BYTES
-            if left < _CHUNK.size:
-                out += bytes(left)
-                left = BLOCK_BYTES
-            part, rest = rest[: left - _CHUNK.size], rest[left - _CHUNK.size :]
-            kind = (_MIDDLE if rest else _LAST) if begun else (_FIRST if rest else _FULL)
-            out += _CHUNK.pack(_sum(kind, part), len(part), kind) + part
-            begun = True
-            if not rest:
-                break
-    return bytes(out)
-
-
 def _chunks(stream: BinaryIO) -> Iterator[tuple[int, int, bytes] | Gap]:
     """Iterate over (offset, kind, bytes) of each chunk."""
     offset = _HEAD.size

@@ -11,7 +11,7 @@ Source: the encoding chapter of the Protocol Buffers documentation.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from millwright.core.errors import Corrupt
@@ -192,11 +192,6 @@ def put_bytes(number: int, value: bytes | str) -> bytes:
     """Return a field that holds bytes, text or a message."""
     data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     return varint(number << 3 | _BYTES) + varint(len(data)) + data
-
-
-def put_doubles(number: int, values: Iterable[float]) -> bytes:
-    """Return a field that holds a packed row of doubles."""
-    return put_bytes(number, b"".join(_DOUBLE.pack(value) for value in values))
 
 
 def _signed(value: int) -> int:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.foreign import T0_S, T0_US
+from fixtures.foreign import T0_S, T0_US, put_doubles
 from millwright.core.errors import Corrupt
 from millwright.records.runs import MetricPoint
 from millwright.tracking.sources import events
@@ -23,7 +23,6 @@ from millwright.tracking.sources.found import (
 from millwright.tracking.sources.wire import (
     put_bytes,
     put_double,
-    put_doubles,
     put_float,
     put_integer,
 )

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fixtures.wandb_logs import write_log
 from millwright.core.errors import Invalid
 from millwright.tracking.sources.recordlog import (
     BLOCK_BYTES,
     Gap,
     Logged,
     read_log,
-    write_log,
 )
 
 SIZES = st.one_of(

@@ -16,6 +16,7 @@ from fixtures.foreign import (
     wandb_history,
     wandb_run,
 )
+from fixtures.wandb_logs import write_log
 from millwright.core.errors import Invalid, NotFound
 from millwright.records.runs import MetricPoint
 from millwright.tracking.sources.found import (
@@ -26,7 +27,6 @@ from millwright.tracking.sources.found import (
     FoundRun,
     FoundTags,
 )
-from millwright.tracking.sources.recordlog import write_log
 from millwright.tracking.sources.wandb import Wandb
 from millwright.tracking.sources.wire import put_bytes
 

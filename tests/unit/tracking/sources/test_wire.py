@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.foreign import put_doubles
 from millwright.core.errors import Corrupt
 from millwright.tracking.sources.wire import (
     Message,
     put_bytes,
     put_double,
-    put_doubles,
     put_float,
     put_integer,
     read_fields,
