@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from millwright.sdk.importing import ImportCounts, ImportReport, Progress
     from millwright.tracking.sources.found import Source
 
-app = noun("Runs and models from other tools. An import that was stopped is made again.")
+app = noun("Runs and models from other tools. Stopped half way, the same command goes on.")
 
 SHOWN_PROBLEMS = 20
 _TOLD_EVERY_S = 2.0
@@ -54,7 +54,7 @@ def tensorboard(
     follow_links: FollowLinks = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Import a logdir: each folder with event files in it is a run."""
+    """Import a TensorBoard logdir. Each folder with event files in it is a run."""
     from millwright.tracking.sources.tensorboard import TensorBoard
 
     source = TensorBoard(
@@ -103,7 +103,7 @@ def mlflow(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Import an MLflow store: experiments, runs with their history and artifacts, registry."""
+    """Import an MLflow store. Experiments, runs with their history and artifacts, registry."""
     from millwright.tracking.sources.mlflow_store import open_mlflow
 
     given = session().environment

@@ -42,7 +42,7 @@ def restore(refs: Refs, reason: Reason = "", dry_run: DryRun = False) -> None:
 
 
 def purge(days: OlderThan = None, reason: Reason = "", dry_run: DryRun = False) -> None:
-    """Remove runs, experiments and logged models that were deleted long ago, for good."""
+    """Remove for good what was deleted long ago. Runs, experiments and logged models."""
     here = session()
     with here.door() as door:
         counted = door.runs.purge(older_than_days=days, dry_run=True)

@@ -44,7 +44,7 @@ def compare(
         int, typer.Option("--limit", min=1, max=5000, metavar="N", help="At most so many found.")
     ] = 200,
 ) -> None:
-    """Show what differs between runs: parameters, metrics, code, data and environment."""
+    """Show what differs between runs. Parameters, metrics, code, data and environment."""
     here = session()
     if bool(refs) == bool(filter or order or experiment):
         raise Invalid("compare takes runs, or --filter, --order or --experiment to find them")

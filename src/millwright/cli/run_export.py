@@ -28,7 +28,7 @@ def export(
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Write runs to a file, a row each, page by page, however many there are."""
+    """Write runs to a file, a row each. Page by page, however many there are."""
     from millwright.tracking.export import ATTRIBUTES, export_runs, format_of
 
     here = session()

@@ -20,7 +20,7 @@ def sync(
         str | None, typer.Argument(metavar="[RUN]", help="Only this run, by its id.")
     ] = None,
 ) -> None:
-    """Send what scripts logged while their server was away; exit 7 when some of it still waits.
+    """Send what waits since a server was away. Exit 7 when some of it still waits.
 
     It may be killed and asked again: everything arrives once.
     """

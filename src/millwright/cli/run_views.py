@@ -1,4 +1,4 @@
-"""`mill runs views`: searches for runs under names of their own."""
+"""`mill runs views`: searches for runs, saved under a name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from millwright.cli.session import session
 from millwright.cli.verbs import DryRun, Reason, noun
 from millwright.records.views import View, ViewSpec
 
-app = noun("Searches for runs under names of their own.")
+app = noun("Searches for runs, saved under a name.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The view.")]
 

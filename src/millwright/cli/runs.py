@@ -51,7 +51,7 @@ def list_all(
     count: Annotated[bool, typer.Option("--count", help="Say only how many there are.")] = False,
     limit: Limit = 20,
 ) -> None:
-    """List runs, newest first; without --kind the steps of pipelines are left out."""
+    """List runs, newest first. Without --kind the steps of pipelines are left out."""
     here = session()
     search = run_search.search_of(
         filter_=filter,
@@ -114,7 +114,7 @@ def list_all(
 
 @app.command()
 def show(ref: Ref) -> None:
-    """Show a run: parameters, metrics, code, environment, what it read and made."""
+    """Show all of a run. Parameters, metrics, code, environment, what it read and made."""
     here = session()
     with here.door() as door:
         run = door.runs.show(ref=named(door, ref))
@@ -125,7 +125,7 @@ def show(ref: Ref) -> None:
 
 @app.command()
 def steps(ref: Ref) -> None:
-    """Show the steps of a pipeline's run: what ran, what was cached, and why."""
+    """Show the steps of a pipeline's run. What ran, what was cached, and why."""
     here = session()
     with here.door() as door:
         found = door.runs.steps(ref=named(door, ref))
@@ -134,7 +134,7 @@ def steps(ref: Ref) -> None:
 
 @app.command()
 def logs(ref: Ref) -> None:
-    """Print what a run printed; of a pipeline's run, what each step printed."""
+    """Print what a run printed. Of a pipeline's run, what each step printed."""
     here = session()
     with here.door() as door, tempfile.TemporaryDirectory(prefix="millwright-") as folder:
         run = door.runs.show(ref=named(door, ref))

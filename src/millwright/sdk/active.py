@@ -328,7 +328,9 @@ class ActiveRun:
             warnings.warn(message, LoggingWarning, stacklevel=4)
         if sender.refusals:
             first = "; ".join(map(str, sender.refusals[:3]))
-            message = f"run {self.id}: {len(sender.refusals)} values were refused: {first}"
+            count = len(sender.refusals)
+            values = "a value was refused" if count == 1 else f"{count} values were refused"
+            message = f"run {self.id}: {values}: {first}"
             warnings.warn(message, LoggingWarning, stacklevel=4)
 
     def _check(self) -> None:
