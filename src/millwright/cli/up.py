@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from typing import Annotated
 
 import typer
@@ -28,6 +30,7 @@ from millwright.workspace.config import Config
 LOG_FOLDER = "log"
 STATE_FOLDER = "serving"
 WATCH_S = 0.5
+READY_S = 10.0
 
 app = single()
 
@@ -116,17 +119,33 @@ def processes(
             outlives=keep,
         )
         started += [serving, worker]
-        yield Running(
+        running = Running(
             server=control,
             serving=serving.wait_for(run_folder),
             worker=worker.wait_for(run_folder),
             children=started,
         )
+        wait_until_ready(running.serving)
+        yield running
         if keep:
             started.clear()
     finally:
         for child in [*started[1:], *started[:1]]:
             child.stop()
+
+
+def wait_until_ready(serving: RunFile) -> None:
+    """Return once serving has its plans, or after ten seconds: until then it answers 503."""
+    until_s = time.monotonic() + READY_S
+    while time.monotonic() < until_s:
+        with closing(HTTPConnection(serving.host, serving.port, timeout=READY_S)) as connection:
+            try:
+                connection.request("GET", "/v2/health/ready")
+                if connection.getresponse().status == 200:
+                    return
+            except (OSError, HTTPException):
+                pass  # It says so itself when it has died.
+        time.sleep(0.02)
 
 
 def run_up(config: Config, *, port: int, serving_port: int) -> None:
