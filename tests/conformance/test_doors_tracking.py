@@ -78,7 +78,7 @@ def test_runs_are_found_counted_and_compared_alike(
         ]
         chart = one.runs.parallel(runs=ids, axes=["params.depth", "metrics.bad"])
         assert [line.values for line in chart.lines] == [[3.0, None], [5.0, None]]
-        with pytest.raises(Invalid, match="cannot be compared"):
+        with pytest.raises(Invalid, match="is compared with another one"):
             one.runs.compare(runs=ids[:1])
     mine, theirs = (one.runs.compare(runs=ids) for one in both)
     assert mine == theirs

@@ -48,7 +48,7 @@ def test_a_version_is_attested_and_verified(project: Mill) -> None:
     said = project.ok("model", "verify", "churn", "--key", found.key, "--json").record(Statement)
     assert said.predicate.package_digest == version_of(project).package_digest
     ended = project.ok("model", "verify", "churn")
-    assert ended.plain.startswith("verified  churn@v1\nfiles  7\npackage  DIGEST\n")
+    assert ended.plain.startswith("verified  churn@v1\nfiles  8\npackage  DIGEST\n")
     assert "with --key it is the one you kept" in ended.err
 
 
