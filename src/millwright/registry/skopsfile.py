@@ -26,6 +26,18 @@ from millwright.core.errors import Corrupt
 Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
 
 SCHEMA = "schema.json"
+BROKEN = (
+    zipfile.BadZipFile,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    ImportError,
+    RecursionError,
+    UnicodeDecodeError,
+)
+"""What skops raises for a file that was damaged."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FILE_MODE = 0o644 << 16
 

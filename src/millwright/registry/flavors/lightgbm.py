@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import re
 import warnings
-import zipfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +31,7 @@ from millwright.registry.lgbfile import check_lightgbm
 from millwright.registry.matrices import matrix_of, ordered
 from millwright.registry.pickles import PicklePermission, refuse_pickle, unpickle
 from millwright.registry.signature import PREDICTION, Array, Columns, Frame, Label
-from millwright.registry.skopsfile import canonical_skops
+from millwright.registry.skopsfile import BROKEN, canonical_skops
 
 TEXT = "model.lgb"
 SKOPS = "model.skops"
@@ -41,15 +40,6 @@ _TRUSTED = LIGHTGBM_TYPES | {"numpy.dtype"}
 # What a text remembers of the machine it was made on.
 _CORES = re.compile(r"^\[num_threads: -?\d+\]$", re.MULTILINE)
 _MADE_UP = re.compile(r"Column_\d+")
-_BROKEN = (
-    zipfile.BadZipFile,
-    KeyError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    ImportError,
-)
 
 
 class LightgbmPredictor:
@@ -188,7 +178,7 @@ def _load_skops(data: bytes) -> object:
             # scikit-learn warns at each patch of the version that wrote it.
             warnings.simplefilter("ignore")
             return skops.io.loads(data, trusted=sorted(_TRUSTED))
-    except (*_BROKEN, LightGBMError, UnsupportedTypeException) as error:
+    except (*BROKEN, LightGBMError, UnsupportedTypeException) as error:
         raise Corrupt("the model file cannot be read", why=_reason(error)) from error
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import copy
 import importlib
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -42,7 +41,7 @@ from millwright.registry.fitted import (
 from millwright.registry.flavor import Dumped, Known, Section, read_weight
 from millwright.registry.pickles import PicklePermission, refuse_pickle, unpickle
 from millwright.registry.signature import PREDICTION, PROBABILITY, Array, Columns, Frame, Label
-from millwright.registry.skopsfile import canonical_skops
+from millwright.registry.skopsfile import BROKEN, canonical_skops
 
 FILE = "model.skops"
 DISTRIBUTION = "scikit-learn"
@@ -127,7 +126,7 @@ class SklearnFlavor:
                 # The minor version was compared before; scikit-learn warns at each patch.
                 warnings.simplefilter("ignore")
                 model: Estimator = skops.io.loads(data, trusted=sorted(TRUSTED | foreign))
-        except _BROKEN as error:
+        except BROKEN as error:
             raise Corrupt("the model file cannot be read", why=_reason(error)) from error
         for part in walk(model):
             _check_trees(part)
@@ -210,19 +209,6 @@ class SklearnFlavor:
         return SklearnPredictor(model)
 
 
-_BROKEN = (
-    zipfile.BadZipFile,
-    KeyError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    ImportError,
-    RecursionError,
-    UnicodeDecodeError,
-)
-
-
 def _classes(model: Estimator) -> tuple[Label, ...]:
     _, last = split_pipeline(model)
     labels = getattr(last, "classes_", None)
@@ -252,7 +238,7 @@ def _module_version(name: str) -> str:
 def _foreign_types(data: bytes) -> set[str]:
     try:
         return set(skops.io.get_untrusted_types(data=data)) - TRUSTED
-    except _BROKEN as error:
+    except BROKEN as error:
         raise Corrupt("this is not a skops file", why=_reason(error)) from error
 
 
