@@ -16,18 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import msgspec
 import numpy as np
-from msgspec import Struct
 
 from millwright.artifacts.files import explain
 from millwright.artifacts.paths import parse_artifact_path
 from millwright.artifacts.trees import TreeEntry, make_tree
 from millwright.core.clock import Clock
 from millwright.core.digest import PREFIX, Digest, digest_file
-from millwright.core.errors import Corrupt, Failed, Invalid, MillwrightError
+from millwright.core.errors import Corrupt, Failed, Invalid, MillwrightError, NotFound
 from millwright.records.schema import Signature
 from millwright.records.serving import Cell, Variant
+from millwright.registry.examples import read_example_columns
 from millwright.registry.flavor import Predictor
 from millwright.registry.mlmodel import EXAMPLE
 from millwright.registry.package import LoadedModel
@@ -63,11 +62,6 @@ class ReadyModel:
     """Median time of a call with one row."""
     inline_rows: int
     """Calls with up to this many rows are expected to take less than `INLINE_S`."""
-
-
-class _Example(Struct, frozen=True):
-    columns: list[str]
-    data: list[list[Cell]]
 
 
 class ModelStore:
@@ -148,15 +142,20 @@ def digest_folder(folder: Path) -> Digest:
 def read_example(folder: Path) -> dict[str, list[Cell]]:
     """Return the package's example rows, by column; raises Invalid when it has none."""
     try:
-        example = msgspec.json.decode((folder / EXAMPLE).read_bytes(), type=_Example)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid(
-            f"the model's {EXAMPLE} cannot be read",
-            why=str(error),
-            fix="package the model again, with example rows",
-        ) from error
-    rows = zip(*example.data, strict=True) if example.data else ((),) * len(example.columns)
-    return {name: list(values) for name, values in zip(example.columns, rows, strict=True)}
+        columns = read_example_columns(folder)
+    except (NotFound, Corrupt) as error:
+        raise _no_example(error.why or error.what) from error
+    if not columns:
+        raise _no_example("it holds no table")
+    return {name: column.tolist() for name, column in columns.items()}
+
+
+def _no_example(why: str) -> Invalid:
+    return Invalid(
+        f"the model's {EXAMPLE} cannot be read",
+        why=why,
+        fix="package the model again, with example rows",
+    )
 
 
 def make_ready(

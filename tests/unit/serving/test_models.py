@@ -85,6 +85,9 @@ def test_a_package_without_readable_examples_says_so(tmp_path: Path) -> None:
         read_example(tmp_path)
     (tmp_path / "input_example.json").write_text('{"columns": ["a"], "data": []}')
     assert read_example(tmp_path) == {"a": []}
+    # As MLflow writes an array.
+    (tmp_path / "input_example.json").write_text('{"inputs": [[1.5, 2.0], [3.0, 4.0]]}')
+    assert read_example(tmp_path) == {"0": [1.5, 3.0], "1": [2.0, 4.0]}
 
 
 def test_a_folders_digest_is_that_of_its_artifact_tree(tmp_path: Path) -> None:
