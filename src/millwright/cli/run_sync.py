@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def sync(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Only this run, by its id.")
+        str | None, typer.Argument(metavar="RUN", help="Only this run, by its id.")
     ] = None,
 ) -> None:
     """Send what waits since a server was away. Exit 7 when some of it still waits.
@@ -47,7 +47,7 @@ def _lines(report: SyncReport) -> Iterator[str]:
     for refusal in report.refusals:
         yield f"refused  {refusal}"
     for run, size_bytes in report.torn.items():
-        yield f"torn     {run}: its last record was half written, {size_bytes} bytes are left out"
+        yield f"torn     {run}: its end is not whole, {size_bytes} bytes are left out"
     for run, why in report.waiting.items():
         yield f"waits    {run}: {why}"
     if not (report.delivered or report.refusals or report.waiting or report.torn):

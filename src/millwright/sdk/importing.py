@@ -129,8 +129,8 @@ def follow_logdir(
             if is_last:
                 break
             is_last = wait()
-        for taker, _ in tails.values():
-            work.complete(taker)
+        for taker, tail in tails.values():
+            work.complete(taker, tail)
     finally:
         for taker, _ in tails.values():
             taker.close()
@@ -213,9 +213,10 @@ class _Import:
             taker.found = found
             self._take(taker, tail.new_items())
 
-    def complete(self, taker: RunTaker) -> None:
+    def complete(self, taker: RunTaker, tail: RunTail) -> None:
         """End a run that was followed."""
         with self._guarded(f"run {taker.found.id}"):
+            self._take(taker, tail.torn())
             self._complete(taker)
 
     def registry(self) -> None:

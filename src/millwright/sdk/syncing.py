@@ -36,7 +36,7 @@ class SyncReport:
     refusals: list[Refusal] = field(default_factory=list[Refusal])
     """What the door will never take; it is gone from the spool."""
     torn: dict[RunId, int] = field(default_factory=dict[RunId, int])
-    """Run -> bytes of a last record that its killed process left half written."""
+    """Run -> bytes behind the last whole record, as a killed process leaves them: left out."""
 
 
 def sync_spool(config: Config, *, run: RunId | None = None) -> SyncReport:

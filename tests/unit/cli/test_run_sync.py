@@ -33,8 +33,7 @@ def test_what_was_logged_while_the_server_was_away_is_sent(
     spool = config.home / "spool" / f"{run.id}.spool"
     spool.write_bytes(spool.read_bytes() + b"half a")
     assert mill.ok("runs", "sync", run.id).out == (
-        f"sent     {run.id}\n"
-        f"torn     {run.id}: its last record was half written, 6 bytes are left out\n"
+        f"sent     {run.id}\ntorn     {run.id}: its end is not whole, 6 bytes are left out\n"
     )
     shown = mill.ok("runs", "show", run.id, "--json").record(Run)
     assert shown.metrics == {"auc": 0.75}

@@ -219,6 +219,17 @@ def test_a_logdir_is_followed_while_it_grows(door: Door, tmp_path: Path) -> None
     assert import_all(door, TensorBoard(root)).unchanged == 2
 
 
+def test_a_record_that_was_never_finished_is_named_when_following_ends(
+    door: Door, tmp_path: Path
+) -> None:
+    root = logdir(tmp_path / "logs", {"killed": 3})
+    (path,) = (root / "killed").iterdir()
+    path.write_bytes(path.read_bytes()[:-1])
+    report = follow_logdir(door, TensorBoard(root, is_growing=True), wait=lambda: True)
+    assert report.found.points == 2
+    assert [one.why for one in report.problems] == ["the last record is cut off"]
+
+
 def test_offline_runs_are_brought_in_with_their_log(door: Door, tmp_path: Path) -> None:
     from millwright.tracking.sources.wire import put_bytes
 
