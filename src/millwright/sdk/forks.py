@@ -61,8 +61,8 @@ def tell_of_forks(run: Forkable) -> None:
     """Have a run told, in every child that is forked from here, that it is in one.
 
     Before, its calls to the home are waited for: a lock of SQLite's that a thread holds at that
-    moment is held in the child for ever, since the thread is not there. A call to a server that
-    does not answer is not waited for longer than HOLD_S.
+    moment is held in the child for ever, since the thread is not there. A database that is busy
+    is not waited for longer than HOLD_S.
     """
     # To ask for the process at every call would cost more than all else in it. A hook cannot be
     # taken back; of a run that is gone no more than the hook remains.
