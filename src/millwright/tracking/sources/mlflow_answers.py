@@ -137,6 +137,8 @@ class ArtifactAnswer(Page, frozen=True, kw_only=True):
     """What a folder holds."""
 
     files: list[ArtifactRecord] = []
+    root_uri: str = ""
+    """All that there is of an empty folder."""
 
 
 class AliasRecord(Struct, frozen=True, kw_only=True):

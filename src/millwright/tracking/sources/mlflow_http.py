@@ -147,7 +147,8 @@ class MlflowHttp:
                 f"{self.address} does not answer as an MLflow server does",
                 why=f"{response.request.url.path}: {error}"[:300],
             ) from error
-        # All of a page may be missing, so that any object would do for one with nothing in it.
+        # All of a page may be missing, so that any object would do for one with nothing in it. A
+        # server of MLflow's leaves out what is empty, and tells nothing that is not known here.
         if answer and not answer.keys() & {one.name for one in msgspec.structs.fields(shape)}:
             raise Failed(
                 f"{self.address} does not answer as an MLflow server does",

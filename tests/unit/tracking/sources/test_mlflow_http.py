@@ -17,7 +17,11 @@ from millwright.core.errors import (
     Unreachable,
 )
 from millwright.testing.clock import FakeClock
-from millwright.tracking.sources.mlflow_answers import ExperimentsAnswer, ModelsAnswer
+from millwright.tracking.sources.mlflow_answers import (
+    ArtifactAnswer,
+    ExperimentsAnswer,
+    ModelsAnswer,
+)
 from millwright.tracking.sources.mlflow_http import TRIES, MlflowHttp
 
 
@@ -94,12 +98,13 @@ def test_another_server_is_told_apart(body: str) -> None:
 
 
 def test_any_object_is_no_page() -> None:
-    bodies = iter(['{"hello": 1}', "{}"])
+    bodies = iter(['{"hello": 1}', "{}", '{"root_uri": "file:///a"}'])
     http = spoken(lambda _: httpx.Response(200, text=next(bodies)))
     with pytest.raises(Failed, match="does not answer as an MLflow server does") as told:
         http.get("/x", {}, ExperimentsAnswer)
     assert told.value.why == "/x: it tells of hello"
     assert http.get("/x", {}, ExperimentsAnswer).experiments == []
+    assert http.get("/x", {}, ArtifactAnswer).files == []
     http.close()
 
 
