@@ -14,6 +14,7 @@ import pytest
 from fixtures import mlflow_scripts as scripts
 from fixtures.mill_processes import mill
 from fixtures.mlflow_server import MillServer, mill_server
+from fixtures.mlflow_session import SESSION
 from fixtures.tools import free_port, python_of, run_tool, serving_tool
 
 pytestmark = [pytest.mark.interop, pytest.mark.sockets]
@@ -45,7 +46,7 @@ def server(client: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mi
 @pytest.fixture(scope="module")
 def told(client: str, server: MillServer, tmp_path_factory: pytest.TempPathFactory) -> Told:
     """What the client was told in a long session."""
-    return tell(client, scripts.SESSION, server.address, tmp_path_factory.mktemp("work"))
+    return tell(client, SESSION, server.address, tmp_path_factory.mktemp("work"))
 
 
 def tell(client: str, script: str, address: str, folder: Path, *words: str, **more: str) -> Told:

@@ -43,7 +43,9 @@ Experiments = Annotated[
     list[str] | None,
     typer.Option("--experiment", metavar="NAME", help="Only of this one; may be repeated."),
 ]
-Pipeline = Annotated[str | None, typer.Option("--pipeline", metavar="NAME")]
+Pipeline = Annotated[
+    str | None, typer.Option("--pipeline", metavar="NAME", help="Only runs of this one.")
+]
 Kind = Annotated[
     str | None,
     typer.Option("--kind", metavar="KIND", help=f"{', '.join(KINDS)}; else all but steps."),
