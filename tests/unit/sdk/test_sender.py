@@ -367,6 +367,22 @@ def test_a_disk_that_takes_nothing_loses_nothing_while_there_is_memory(
     assert "cannot be written" in "".join(bench.sender.backlog.losses)
 
 
+def test_a_home_that_cannot_be_closed_on_a_full_disk_ends_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = bench.home.door()
+
+    def full() -> None:
+        raise Failed("no space left to write millwright.db")
+
+    monkeypatch.setattr(door, "close", full)
+    monkeypatch.setattr(bench.home, "door", lambda: door)
+    bench.make()
+    bench.begin()
+    # A thread that ended with an error would be a warning, and so fail the test.
+    assert bench.sender.stop() == 0
+
+
 acts = st.lists(
     st.one_of(
         st.integers(1, 40).map(lambda n: ("log", n)),
