@@ -182,7 +182,7 @@ def parse_experiment_id(text: str) -> int:
 def check_model_name(name: str | None, noun: str = "name") -> str:
     """Return what can be the name of a registered model."""
     if name is None or not name.strip():
-        raise invalid(missing_value(noun))
+        raise invalid(required(noun))
     if "/" in name or ":" in name:
         raise invalid(f"Invalid model name '{name}'. Names cannot contain '/' or ':'.")
     if _resolves_elsewhere(name):

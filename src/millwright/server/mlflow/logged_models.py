@@ -15,7 +15,7 @@ from millwright.records.runs import LoggedModel, LoggedModelStatus
 from millwright.server.mlflow import checks
 from millwright.server.mlflow.artifacts import entries_json
 from millwright.server.mlflow.call import Call, Endpoint, model_of, need, no_model, run_of
-from millwright.server.mlflow.errors import invalid
+from millwright.server.mlflow.errors import invalid, missing
 from millwright.server.mlflow.experiments import Pair, active_experiment
 from millwright.server.mlflow.spelling import Json, model_json
 from millwright.server.mlflow.transfer import safe_path
@@ -147,7 +147,7 @@ def delete_tag(call: Call) -> Json:
     try:
         call.door.logged_models.delete_tag(id=shown.id, key=key)
     except NotFound as error:
-        raise invalid(
+        raise missing(
             f"No tag with key {key!r} found for model with ID {call.part('model')!r}."
         ) from error
     return {}
@@ -213,7 +213,7 @@ def _check_name(name: str | None) -> str | None:
     bad = ("/", ":", ".", "%", '"', "'")
     if any(one in name for one in bad):
         raise invalid(
-            f"Invalid model name ({name}) provided. Model name must be a non-empty string "
+            f"Invalid model name ({name!r}) provided. Model name must be a non-empty string "
             f"and cannot contain the following characters: {bad}"
         )
     return name

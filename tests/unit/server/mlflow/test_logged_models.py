@@ -136,7 +136,7 @@ def test_models_are_found_by_what_was_measured(api: Api) -> None:
         ("PATCH", "MODEL", {"status": "DONE"}, INVALID),
         ("DELETE", UNKNOWN, {}, MISSING),
         ("PATCH", f"{UNKNOWN}/tags", {"tags": [{"key": "a", "value": "b"}]}, MISSING),
-        ("DELETE", "MODEL/tags/nothing", {}, INVALID),
+        ("DELETE", "MODEL/tags/nothing", {}, MISSING),
         ("POST", f"{UNKNOWN}/params", {"params": [{"key": "a", "value": "b"}]}, MISSING),
         ("GET", f"{UNKNOWN}/artifacts/directories", {}, MISSING),
         ("GET", "MODEL/artifacts/directories", {"artifact_directory_path": ".."}, INVALID),
