@@ -3,17 +3,19 @@
 `input_example.json` holds the rows. Ours are written as MLflow writes a data frame (`columns` and
 `data`); of its other forms those of tables are read too: bare rows of an array, whose columns are
 called by their places, and rows below `inputs`. `output_example.json` is ours alone: the name of
-an output -> its values.
+an output -> its values, where `{"float": "inf"}` stands for what JSON has no number for.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from millwright.core.errors import Corrupt, NotFound
 from millwright.records.events import JsonValue
@@ -21,7 +23,15 @@ from millwright.records.schema import Signature
 from millwright.registry.facts import ANSWERS, EXAMPLE
 from millwright.registry.signature import Array, Columns, check_columns
 
-_ANSWERS = msgspec.json.Decoder(dict[str, list[float | int | str | bool | list[float]]])
+
+class _Odd(Struct, frozen=True):
+    """No number, or an infinite one. No text alone: a label may be called `nan`."""
+
+    float: str
+
+
+_Written: TypeAlias = float | int | str | bool | _Odd
+_ANSWERS = msgspec.json.Decoder(dict[str, list[_Written | list[float | _Odd]]])
 
 
 def example_text(examples: Columns) -> str:
@@ -31,16 +41,9 @@ def example_text(examples: Columns) -> str:
     return msgspec.json.encode({"columns": list(examples), "data": rows}).decode() + "\n"
 
 
-def answers_text(answers: Mapping[str, Array]) -> str | None:
-    """Return the file that keeps what a model answered to its examples.
-
-    None where one is no number or infinite: JSON has no word for it, so that nothing is kept.
-    """
-    if any(
-        column.dtype.kind == "f" and not np.isfinite(column).all() for column in answers.values()
-    ):
-        return None
-    values = {name: column.tolist() for name, column in answers.items()}
+def answers_text(answers: Mapping[str, Array]) -> str:
+    """Return the file that keeps what a model answered to its examples."""
+    values = {name: _written(column.tolist()) for name, column in answers.items()}
     return msgspec.json.encode(values).decode() + "\n"
 
 
@@ -48,7 +51,9 @@ def read_answers(folder: Path) -> dict[str, Array] | None:
     """Return what was answered to the kept rows; None where nobody noted it. Raises Corrupt."""
     try:
         read = _ANSWERS.decode((folder / ANSWERS).read_bytes())
-        return {name: np.array(values) for name, values in read.items()}
+        return {
+            name: np.array([_meant(value) for value in values]) for name, values in read.items()
+        }
     except FileNotFoundError:
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
@@ -101,6 +106,20 @@ def _table(read: object) -> tuple[list[str], Sequence[Sequence[object]]]:
 
 def _rows(data: list[object]) -> list[Sequence[object]]:
     return [cast("list[object]", row) if isinstance(row, list) else [row] for row in data]
+
+
+def _written(value: object) -> object:
+    if isinstance(value, list):
+        return [_written(item) for item in cast("list[object]", value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return _Odd(str(value))
+    return value
+
+
+def _meant(value: _Written | list[float | _Odd]) -> object:
+    if isinstance(value, list):
+        return [_meant(item) for item in value]
+    return float(value.float) if isinstance(value, _Odd) else value
 
 
 def _json_values(column: Array) -> list[JsonValue]:

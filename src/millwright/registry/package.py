@@ -68,6 +68,7 @@ from millwright.registry.proof import (
     convert,
     describe,
     example_rows,
+    without_infinite,
 )
 from millwright.registry.signature import (
     PREDICTION,
@@ -134,7 +135,7 @@ def write_package(
     known = trained.know(model)
     rows = example_rows(known, columns_of(example))
     classes = known.classes
-    memory = ask(trained, model, example, rows)
+    rows, memory = without_infinite(rows, ask(trained, model, example, rows))
     signature = signature or infer_signature(rows, memory)
     examples = check_columns(signature, rows)
 
@@ -164,9 +165,7 @@ def write_package(
     _write(folder, REQUIREMENTS, requirements)
     _write(folder, PYTHON_ENV, _python_env())
     _write(folder, EXAMPLE, example_text(examples))
-    answers = answers_text(memory)
-    if answers is not None:
-        _write(folder, ANSWERS, answers)
+    _write(folder, ANSWERS, answers_text(memory))
     weights = {name: list(flavor.weights) for name, flavor in dumped.items()}
     digest = model_digest(
         signature,

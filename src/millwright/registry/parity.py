@@ -64,7 +64,8 @@ def compare(left: Mapping[str, Array], right: Mapping[str, Array], n_examples: i
         gap = _gap(left[PROBABILITY], right[PROBABILITY])
     elif left[PREDICTION].dtype.kind == "f":
         gap = _gap(left[PREDICTION], right[PREDICTION])
-        tolerance *= max(1.0, float(np.abs(_floats(left[PREDICTION])).max(initial=0.0)))
+        size = np.abs(_floats(left[PREDICTION]))
+        tolerance *= max(1.0, float(size.max(initial=0.0, where=np.isfinite(size))))
     else:
         differs = left[PREDICTION] != right[PREDICTION]
         gap = 0.0
@@ -109,7 +110,12 @@ def _is_tie(probability: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
 
 
 def _gap(left: Array, right: Array) -> float:
-    return float(np.abs(_floats(left) - _floats(right)).max(initial=0.0))
+    """Return the largest difference: none between two that are no numbers, or the same infinity."""
+    here, there = _floats(left), _floats(right)
+    with np.errstate(invalid="ignore"):
+        gaps = np.abs(here - there)
+    gaps[(here == there) | (np.isnan(here) & np.isnan(there))] = 0.0
+    return float(np.nan_to_num(gaps, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
 def _floats(values: Array) -> npt.NDArray[np.float64]:

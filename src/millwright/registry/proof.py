@@ -58,6 +58,28 @@ def ask(
         ) from error
 
 
+def without_infinite(
+    rows: Columns, answers: Mapping[str, Array]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the rows, and what was answered to them, whose numbers a file of examples can hold.
+
+    It has no number for infinity, and a value that lacks, which it has, is another row.
+    """
+    held = np.ones(row_count(rows), dtype=np.bool_)
+    for values in rows.values():
+        if values.dtype.kind == "f":
+            held &= ~np.isinf(values)
+    if not held.any():
+        raise Invalid(
+            "a package needs example rows without infinite values, and there are none",
+            fix="give rows like those it was trained on, some of them finite",
+        )
+    return (
+        {name: values[held] for name, values in rows.items()},
+        {name: values[held] for name, values in answers.items()},
+    )
+
+
 def check_same(
     memory: Mapping[str, Array], written: Mapping[str, Array], *, tolerance: float
 ) -> None:
@@ -66,7 +88,11 @@ def check_same(
         found = written[name]
         same = (
             np.allclose(
-                found.astype(np.float64), expected.astype(np.float64), rtol=0, atol=tolerance
+                found.astype(np.float64),
+                expected.astype(np.float64),
+                rtol=0,
+                atol=tolerance,
+                equal_nan=True,
             )
             if expected.dtype.kind == "f"
             else bool((found == expected).all())

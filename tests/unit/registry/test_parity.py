@@ -64,6 +64,15 @@ def test_a_regressors_difference_is_held_against_its_scale() -> None:
     assert parity.tolerance == 10.0
 
 
+def test_no_number_and_infinity_are_answers_like_others() -> None:
+    odd = [np.nan, np.inf, -np.inf]
+    found = measure(Fixed(prediction=odd), Fixed(prediction=odd), ROWS, 3)
+    assert (found.accepted, found.max_abs_difference, found.tolerance) == (True, 0.0, 1e-5)
+    for other in ([1.0, np.inf, -np.inf], [np.nan, np.inf, np.inf], [np.nan, 1e300, -np.inf]):
+        found = measure(Fixed(prediction=odd), Fixed(prediction=other), ROWS, 3)
+        assert (found.accepted, found.max_abs_difference) == (False, np.inf)
+
+
 def test_mixed_rows_are_the_same_each_time_and_lack_what_may_be_lacking() -> None:
     examples: Columns = {"a": np.arange(5.0), "b": np.array(list("vwxyz"), dtype=object)}
     first, second = mix(examples, SIGNATURE), mix(examples, SIGNATURE)

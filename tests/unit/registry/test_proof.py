@@ -21,6 +21,7 @@ from millwright.registry.proof import (
     convert,
     describe,
     example_rows,
+    without_infinite,
 )
 from millwright.registry.signature import Array, Columns, infer_signature
 
@@ -46,6 +47,15 @@ class TestRows:
             example_rows(known, ROWS)
         with pytest.raises(Invalid, match="there are none"):
             example_rows(known, {"a": np.zeros(0)})
+
+
+def test_infinite_rows_are_left_out_with_their_answers() -> None:
+    rows: dict[str, Array] = {"a": np.array([1.0, np.inf, np.nan]), "b": np.array([1, 2, 3])}
+    kept, answers = without_infinite(rows, {"prediction": np.array([7, 8, 9])})
+    np.testing.assert_array_equal(kept["a"], [1.0, np.nan])
+    assert (kept["b"].tolist(), answers["prediction"].tolist()) == ([1, 3], [7, 9])
+    with pytest.raises(Invalid, match="without infinite values"):
+        without_infinite({"a": np.array([-np.inf])}, {})
 
 
 def test_a_model_that_does_not_take_its_rows_is_told() -> None:

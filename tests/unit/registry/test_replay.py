@@ -4,10 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.tree import DecisionTreeClassifier
 
-from fixtures.boosters import numbers, xgb_classifier
-from fixtures.estimators import forest, frame
+from fixtures.boosters import lgb_classifier, matrix, numbers, xgb_classifier
+from fixtures.estimators import forest, frame, labels
 from fixtures.pickled import pickled_package
 from millwright.core.errors import Corrupt, Failed, Invalid, NotFound
 from millwright.registry.package import write_package
@@ -75,6 +78,40 @@ def test_a_package_without_answers_or_rows_says_so(package: Path) -> None:
     assert str(replay(package)) == "example rows: not tried, since it keeps none"
     (package / "input_example.json").unlink()
     assert "keeps no example rows" in replay(package).untried
+
+
+@pytest.mark.parametrize("intercept", [np.nan, np.inf, -np.inf])
+def test_a_model_that_answers_no_number_answers_so_again(tmp_path: Path, intercept: float) -> None:
+    model = LinearRegression().fit(matrix(), labels())
+    vars(model)["intercept_"] = intercept
+    write_package(model, example=numbers(), folder=tmp_path, now_us=0)
+    assert replay(tmp_path) == Replay(256, is_held=True)
+    kept = json.loads((tmp_path / "output_example.json").read_text())
+    change(tmp_path, "output_example.json", prediction=[*kept["prediction"][1:], 0.5])
+    with pytest.raises(Failed) as caught:
+        replay(tmp_path)
+    assert "values by up to inf" in caught.value.why
+
+
+def test_rows_with_infinite_values_are_not_kept_and_not_asked(tmp_path: Path) -> None:
+    rows = {name: values[:4].astype(float) for name, values in numbers().items()}
+    rows[next(iter(rows))][1:3] = [np.inf, -np.inf]
+    write_package(lgb_classifier(), example=rows, folder=tmp_path, now_us=0)
+    assert replay(tmp_path) == Replay(2, is_held=True)
+    (tmp_path / "none").mkdir()
+    endless = {name: np.full(2, np.inf) for name in rows}
+    with pytest.raises(Invalid, match="example rows without infinite values"):
+        write_package(lgb_classifier(), example=endless, folder=tmp_path / "none", now_us=0)
+
+
+@pytest.mark.parametrize("names", [["no", "yes"], ["a", "b", "c"]])
+def test_labels_and_probabilities_of_many_classes_are_held(
+    tmp_path: Path, names: list[str]
+) -> None:
+    texts = np.array(names)[np.arange(len(matrix())) % len(names)]
+    model = DecisionTreeClassifier(max_depth=3, random_state=0).fit(matrix(), texts)
+    write_package(model, example=numbers(), folder=tmp_path, now_us=0)
+    assert replay(tmp_path) == Replay(256, is_held=True)
 
 
 def test_a_damaged_package_is_told(package: Path) -> None:
