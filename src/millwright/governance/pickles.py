@@ -23,13 +23,23 @@ class PickleRulings:
         self._models = models
 
     def rule(self, act: Act, ref: str, *, allowed: bool) -> PickleRuling:
-        """Allow that a version's pickle is loaded, or take it back; raises Invalid and NotFound."""
+        """Allow that a version's pickle is loaded, or take it back.
+
+        Raises NotFound, and Invalid without a reason or when there is no pickle to allow.
+        """
         version = self._models.get(act.project_key, ref)
         if allowed and not act.reason.strip():
             raise Invalid(
                 "a permission to load a pickle needs a reason",
                 why="loading it runs whatever code is in it",
                 fix="say where it comes from, and why it is not written without a pickle",
+            )
+        if allowed and not self._models.package(version.package_digest).pickled:
+            ref = f"{version.name}@v{version.version}"
+            raise Invalid(
+                f"{ref} is no pickle, and needs no permission",
+                why="none of its files runs code when it is loaded here",
+                fix=f"load it: mw.load_model({ref!r})",
             )
         detail = PickleRuled(
             reason=act.reason, name=version.name, version=version.version, allowed=allowed

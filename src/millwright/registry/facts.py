@@ -57,6 +57,8 @@ class Package:
     """Who wrote it: `millwright` or `mlflow`."""
     run_hex: str | None = None
     """The run that MLmodel names, in 32 hexadecimal digits."""
+    pickled: tuple[str, ...] = ()
+    """The flavours whose files run code when they are loaded; none of ours does."""
     params: tuple[Param, ...] = ()
     """What a call may say beside its rows; ours take nothing."""
 

@@ -70,6 +70,8 @@ class _Form:
     """Empty when it cannot be loaded here at all."""
     refusal: str = ""
     """Why it does not answer; empty when it can."""
+    is_pickle: bool = False
+    """Whether it answers once somebody allowed its code to run."""
 
 
 def parse_foreign(
@@ -117,6 +119,7 @@ def parse_foreign(
         {name: section for name, section in sections.items() if name in facts.weights},
         tool=TOOL,
         run_hex=run if isinstance(run, str) else None,
+        pickled=tuple(name for name, form in forms.items() if form.is_pickle),
         params=parse_params(spoken),
     )
 
@@ -239,6 +242,7 @@ def _pickled(found: _Form, kept_as: JsonValue) -> _Form:
         found.files,
         f"{found.files[0]} is a pickle ({kept_as or 'pickle'}), which runs code when it is loaded; "
         "log it with serialization_format='skops', or allow it for this model",
+        is_pickle=True,
     )
 
 

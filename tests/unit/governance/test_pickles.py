@@ -17,12 +17,12 @@ def place(address: str, tmp_path: Path) -> Iterator[Place]:
 
 
 def test_a_pickle_is_refused_until_it_is_allowed_and_after_it_is_taken_back(place: Place) -> None:
-    models, ref = place.me.models, place.version(0)
+    models, ref = place.me.models, place.pickle()
     assert not models.pickle_ruling(ref=ref).allowed
     allowed = models.allow_pickle(ref=ref, reason="ours, of 2019")
     assert (allowed.allowed, allowed.reason) == (True, "ours, of 2019")
     assert models.pickle_ruling(ref=ref) == allowed
-    assert not models.pickle_ruling(ref=place.version(1)).allowed
+    assert not models.pickle_ruling(ref=place.version(0)).allowed
     models.refuse_pickle(ref=ref)
     assert not models.pickle_ruling(ref=ref).allowed
     events = place.events("PickleRuled")
@@ -31,7 +31,7 @@ def test_a_pickle_is_refused_until_it_is_allowed_and_after_it_is_taken_back(plac
 
 
 def test_it_needs_a_reason_and_somebody_who_answers_for_the_project(place: Place) -> None:
-    ref = place.version(0)
+    ref = place.pickle()
     with pytest.raises(Invalid, match="needs a reason"):
         place.me.models.allow_pickle(ref=ref, reason=" ")
     with pytest.raises(Denied):
@@ -40,9 +40,15 @@ def test_it_needs_a_reason_and_somebody_who_answers_for_the_project(place: Place
 
 
 def test_a_reason_that_was_erased_allows_nothing(place: Place) -> None:
-    ref = place.version(0)
+    ref = place.pickle()
     allowed = place.me.models.allow_pickle(ref=ref, reason="ours")
     assert allowed.event is not None
     with place.home.database.write() as tx:
         place.home.journal.erase_detail(tx, place.act, allowed.event)
     assert not place.me.models.pickle_ruling(ref=ref).allowed
+
+
+def test_what_is_no_pickle_needs_no_permission(place: Place) -> None:
+    with pytest.raises(Invalid, match="churn@v1 is no pickle, and needs no permission"):
+        place.me.models.allow_pickle(ref=place.version(0), reason="ours")
+    assert place.events("PickleRuled") == []

@@ -104,6 +104,11 @@ class World:
         return ref
 
     @cached_property
+    def pickle(self) -> str:
+        """A version whose files run code."""
+        return self.place.pickle()
+
+    @cached_property
     def file(self) -> ArtifactFile:
         """Stored bytes and a path for them."""
         digest = self.place.home.artifacts.put_bytes(b"1")
@@ -352,8 +357,8 @@ CASES: list[tuple[str, list[str], Prepare, Change]] = [
     (
         "models.allow_pickle",
         ["PickleRuled"],
-        lambda w: w.version,
-        lambda w: w.me.models.allow_pickle(ref=w.version, reason="ours"),
+        lambda w: w.pickle,
+        lambda w: w.me.models.allow_pickle(ref=w.pickle, reason="ours"),
     ),
     (
         "models.refuse_pickle",
