@@ -41,12 +41,12 @@ StageGuard: TypeAlias = Callable[[Writer, Act, ModelVersion, Stage], None]
 class NameTaken(Conflict):
     """There is a model of that name already."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"there is a model {name} already", fix="choose another name")
+    def __init__(self, name: str, fix: str = "choose another name") -> None:
+        super().__init__(f"there is a model {name} already", fix=fix)
         self.name = name
 
     def __reduce__(self) -> tuple[object, ...]:
-        return NameTaken, (self.name,)
+        return NameTaken, (self.name, self.fix)
 
 
 class Changes:
@@ -114,9 +114,13 @@ class Changes:
         with self._database.write() as tx:
             row = tables.find_deleted(tx, project=act.project_key, name=name)
             if row is None:
-                raise NotFound(f"no deleted model {name}")
+                raise NotFound(
+                    f"no deleted model {name}", fix="`mill model list` shows those that are there"
+                )
             if model_tables.find_model(tx, project=act.project_key, name=name) is not None:
-                raise NameTaken(name)
+                raise NameTaken(
+                    name, fix=f"call that one otherwise first: mill model rename {name} NEW"
+                )
             tables.restore_model(tx, pk=row.pk, name=name)
             self._note(tx, act, row, ModelDeleted(name=name, restored=True))
 
@@ -172,7 +176,10 @@ class Changes:
             model = find_model(tx, act.project_key, name)
             row = model_tables.find_version(tx, model_pk=model.pk, version=version)
             if row is None:
-                raise NotFound(f"no model version {name}@v{version}")
+                raise NotFound(
+                    f"no model version {name}@v{version}",
+                    why=f"the newest version of model {name} was v{model.last_version}",
+                )
             if row.deleted_us is None:
                 raise Conflict(f"{name}@v{version} is not deleted")
             now_us = self._clock.now_us()

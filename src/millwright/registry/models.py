@@ -328,13 +328,26 @@ def find_version(tx: Reader, project_key: int, ref: str) -> tables.VersionRow:
     else:
         row = tables.find_alias(tx, model_pk=model.pk, alias=parsed.alias or "")
     if row is None or row.deleted_us is not None:
-        raise _no_version(tx, project_key, model, parsed)
+        raise _no_version(tx, project_key, model, parsed, deleted=row)
     return row
 
 
-def _no_version(tx: Reader, project_key: int, model: tables.ModelRow, ref: Ref) -> NotFound:
+def _no_version(
+    tx: Reader,
+    project_key: int,
+    model: tables.ModelRow,
+    ref: Ref,
+    *,
+    deleted: tables.VersionRow | None,
+) -> NotFound:
     aliases = tables.list_aliases(tx, project=project_key).get(model.pk, {})
-    if not model.versions:
+    if deleted is not None:
+        why = "it was deleted"
+        fix = f"take it back: mill model restore '{model.name}@v{deleted.version}'"
+    elif not model.versions and model.last_version:
+        why = f"all versions of model {model.name} were deleted"
+        fix = f"take one back: mill model restore '{model.name}@v{model.last_version}'"
+    elif not model.versions:
         why = f"model {model.name} has no version yet"
         fix = f"mill model register FOLDER --name {model.name}"
     elif ref.alias:

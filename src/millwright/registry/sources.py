@@ -16,7 +16,7 @@ from millwright.artifacts.store import ArtifactStore
 from millwright.artifacts.trees import Tree, put_tree
 from millwright.core import canonical
 from millwright.core.digest import Digest, digest_bytes
-from millwright.core.errors import Invalid, MillwrightError
+from millwright.core.errors import MillwrightError
 from millwright.core.ids import LoggedModelId, RunId
 from millwright.metadata.database import Database
 from millwright.records.events import Act
@@ -96,7 +96,7 @@ class Sources:
         tree = self._folders.tree(act.project_key, source.folder)
         try:
             package = self._models.package(tree.digest)
-        except (Invalid, MillwrightError):
+        except MillwrightError:
             # A folder of another kind, or one we cannot read: known by all its bytes.
             return tree.digest, tree.digest, None
         return package.digest, tree.digest, package

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from fixtures.registries import Home
@@ -63,8 +65,10 @@ def test_a_deleted_model_frees_its_name_and_comes_back(home: Home, changes: Chan
         home.models.model(home.act.project_key, "churn")
     assert home.models.list(home.act.project_key) == []
     home.models.create(home.act, name="churn")
-    with pytest.raises(NameTaken):
+    with pytest.raises(NameTaken) as caught:
         changes.restore(home.act, "churn")
+    assert caught.value.fix == "call that one otherwise first: mill model rename churn NEW"
+    assert pickle.loads(pickle.dumps(caught.value)).fix == caught.value.fix
     changes.rename(home.act, "churn", "other")
     changes.restore(home.act, "churn")
     assert home.models.get(home.act.project_key, "churn@v1").version == 1
@@ -75,8 +79,15 @@ def test_a_deleted_model_frees_its_name_and_comes_back(home: Home, changes: Chan
 def test_a_number_is_not_given_twice(home: Home, changes: Changes) -> None:
     registered(home, 0, 1)
     changes.delete_version(home.act, "churn@v2")
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as caught:
         home.models.get(home.act.project_key, "churn@v2")
+    assert (caught.value.why, caught.value.fix) == (
+        "it was deleted",
+        "take it back: mill model restore 'churn@v2'",
+    )
+    with pytest.raises(NotFound) as caught:
+        changes.restore_version(home.act, "churn", 9)
+    assert caught.value.why == "the newest version of model churn was v2"
     assert home.models.get(home.act.project_key, "churn@latest").version == 1
     # The same fit again is a new version: the one that was is deleted.
     again = home.models.register(home.act, name="churn", package_digest=home.package(1))
@@ -85,6 +96,18 @@ def test_a_number_is_not_given_twice(home: Home, changes: Changes) -> None:
     assert [one.version for one in home.models.versions(home.act.project_key, "churn")] == [1, 2, 3]
     with pytest.raises(Conflict, match="is not deleted"):
         changes.restore_version(home.act, "churn", 2)
+
+
+def test_a_model_whose_versions_were_all_deleted_says_so(home: Home, changes: Changes) -> None:
+    registered(home, 0)
+    changes.delete_version(home.act, "churn@v1")
+    for ref in ("churn", "churn@latest"):
+        with pytest.raises(NotFound) as caught:
+            home.models.get(home.act.project_key, ref)
+        assert (caught.value.why, caught.value.fix) == (
+            "all versions of model churn were deleted",
+            "take one back: mill model restore 'churn@v1'",
+        )
 
 
 def test_a_version_that_an_alias_points_at_stays(home: Home, changes: Changes) -> None:
