@@ -21,6 +21,7 @@ from millwright.records.schema import Column
 app = noun("Models, their versions, the aliases that point at them, and approvals.")
 
 RISKS = ("low", "high")
+STATES = ("waiting", "approved", "rejected", "used")
 
 Ref = Annotated[str, typer.Argument(metavar="REF", help="NAME, NAME@v3, NAME@champion, or an id.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
@@ -113,7 +114,8 @@ def register(
             why="it has no file MLmodel",
             fix="name the folder that write_package, or MLflow's save_model, wrote",
         )
-    tried = str(replay(folder))
+    replayed = replay(folder)
+    tried = str(replayed)
     with here.door() as door:
         made_by = None if run is None else RunId(door.runs.show(ref=run).id)
         known = {one.name for one in door.models.list_all()}
@@ -122,17 +124,24 @@ def register(
             found = [is_new, tried]
             here.would("models.register", name=name, folder=str(folder), run=made_by, found=found)
             return
+        # Stored first: a folder that cannot be leaves no model without versions behind.
+        package = door.artifacts.put_folder(folder)
         if name not in known or risk is not None:
             door.models.create(name=name, risk=risk or "low", reason=reason)
+        newest = max((one.version for one in door.models.find(name=name).latest), default=0)
         version = door.models.register(
-            name=name,
-            package_digest=door.artifacts.put_folder(folder),
-            run=made_by,
-            reason=reason,
+            name=name, package_digest=package, run=made_by, reason=reason
         )
     here.answer(version, lambda: version_lines(version))
     here.say(f"{tried[0].upper()}{tried[1:]}.")
-    here.say(f"Judge it: mill gate check {_spelled(version)} --data DATASET --target COLUMN")
+    if version.version <= newest:
+        here.say(f"{_spelled(version)} was this model already: nothing was added.")
+    if replayed.is_loaded:
+        here.say(f"Judge it: mill gate check {_spelled(version)} --data DATASET --target COLUMN")
+    else:
+        here.say(
+            f"Gates and servers refuse what they cannot load: mill model show {_spelled(version)}"
+        )
 
 
 @app.command()
@@ -211,6 +220,8 @@ def approvals(
 ) -> None:
     """List promotions that wait for somebody's yes, or have had it."""
     here = session()
+    if state is not None and state not in STATES:
+        raise typer.BadParameter(f"{state!r} is none of {', '.join(STATES)}")
     with here.door() as door:
         found = door.models.approvals(state=state)
     here.answer(

@@ -138,10 +138,12 @@ def delete(ref: Ref, reason: Reason = "", dry_run: DryRun = False) -> None:
         else:
             spelled, model = ref, door.models.find(name=ref).model
             versions = text.counted(model.versions, "version")
+            pointing = [f"{alias} points at v{at}" for alias, at in model.aliases.items()]
             if dry_run:
-                here.would("models.delete", found=[versions], name=ref, reason=reason)
+                here.would("models.delete", found=[versions, *pointing], name=ref, reason=reason)
                 return
-            here.confirm(f"Delete the model {ref} with {versions}?")
+            noted = f" ({', '.join(pointing)})" if pointing else ""
+            here.confirm(f"Delete the model {ref} with {versions}{noted}?")
             door.models.delete(name=ref, reason=reason)
             here.answer(model, lambda: [f"deleted {ref} with {versions}"])
     here.say(f"Take it back: mill model restore '{spelled}'")

@@ -11,6 +11,7 @@ import typer
 from millwright.cli import text
 from millwright.cli.session import session
 from millwright.cli.verbs import DryRun, Reason, WantedReason
+from millwright.core.errors import NotFound
 
 if TYPE_CHECKING:
     from millwright.records.models import Attestation, ModelVersion, PickleRuling
@@ -48,9 +49,12 @@ def verify(
     ] = None,
 ) -> None:
     """Check a version's signature and every file; exit 5 when something is not as attested."""
-    from millwright.registry.attest import check_files
+    from millwright.journal.checkpoints import VerifierKey
+    from millwright.registry.attest import check_files, key_id
 
     here = session()
+    if folder is not None and not folder.is_dir():
+        raise NotFound(f"there is no folder {folder}")
     with here.door() as door:
         version = door.models.show(ref=ref)
         found = door.models.attestation(ref=version.id)
@@ -68,7 +72,7 @@ def verify(
                 "verified": _spelled(version),
                 "files": len(statement.subject) - 1,
                 "package": said.package_digest,
-                "signed by": (key or found.key).rpartition("+")[0],
+                "signed by": key_id(VerifierKey.parse(key or found.key)),
                 "signed": text.when(found.time_us),
                 "run": None if said.run is None else said.run.id,
                 "gates": ", ".join(f"{one.gate} {one.verdict}" for one in said.gates),

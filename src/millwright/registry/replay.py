@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from millwright.core.errors import Corrupt, Failed, NotFound, Refused, Unsupported
+from millwright.core.errors import Failed, NotFound, Refused, Unsupported
 from millwright.registry.examples import read_answers, read_example_columns
 from millwright.registry.package import load_package, read_package
 from millwright.registry.parity import compare
@@ -29,6 +29,8 @@ class Replay:
     """Whether the answers were held against those that the package keeps."""
     untried: str = ""
     """Why it was not asked; empty when it was."""
+    is_loaded: bool = True
+    """Whether it can be loaded here, as gates and servers load it."""
 
     def __str__(self) -> str:
         if self.untried:
@@ -46,12 +48,14 @@ def replay(folder: Path) -> Replay:
     """
     package = read_package(folder)
     try:
-        columns = read_example_columns(folder)
         model = load_package(folder, expected=package.digest)
-    except Corrupt:
-        raise
-    except (NotFound, Unsupported, Refused) as error:
-        return Replay(untried=f"{error.what}: {error.why}" if error.why else error.what)
+    except (Unsupported, Refused) as error:
+        untried = f"{error.what}: {error.why}" if error.why else error.what
+        return Replay(untried=untried, is_loaded=False)
+    try:
+        columns = read_example_columns(folder)
+    except NotFound as error:
+        return Replay(untried=error.what)
     rows = row_count(columns)
     if not rows:
         return Replay(untried="it keeps none")

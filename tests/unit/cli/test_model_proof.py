@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from fixtures.cards import version
 from fixtures.command_line import Mill
 from fixtures.estimators import forest, frame
+from fixtures.pickled import pickled_package
 from millwright.cli.model_proof import check_attestation
 from millwright.core.errors import Corrupt
 from millwright.journal.checkpoints import SigningKey
@@ -48,6 +49,7 @@ def test_a_version_is_attested_and_verified(project: Mill) -> None:
     said = project.ok("model", "verify", "churn", "--key", found.key, "--json").record(Statement)
     assert said.predicate.package_digest == version_of(project).package_digest
     ended = project.ok("model", "verify", "churn")
+    assert f"signed by          {'+'.join(found.key.split('+')[:2])}\n" in ended.out
     assert ended.plain.startswith("verified  churn@v1\nfiles  8\npackage  DIGEST\n")
     assert "with --key it is the one you kept" in ended.err
 
@@ -62,6 +64,8 @@ def test_a_download_is_as_registered_and_a_changed_file_is_named(project: Mill) 
     ended = project("model", "verify", "churn@v1", "--folder", "out")
     assert ended.code == 5
     assert "why: model.onnx was changed" in ended.err
+    ended = project("model", "verify", "churn@v1", "--folder", "elsewhere")
+    assert (ended.code, ended.err) == (3, "error: there is no folder elsewhere\n")
 
 
 def test_a_damaged_store_gives_nothing_out(project: Mill) -> None:
@@ -103,15 +107,19 @@ def test_what_was_exchanged_is_told(project: Mill) -> None:
 
 
 def test_a_pickle_is_allowed_and_refused_again(project: Mill) -> None:
-    words = ["model", "allow-pickle", "churn@v1", "--reason", "ours"]
+    ended = project("model", "allow-pickle", "churn@v1", "--reason", "ours")
+    assert (ended.code, "churn@v1 is no pickle" in ended.err) == (2, True)
+    pickled_package(project.folder / "old")
+    project.ok("model", "register", "old", "--name", "old")
+    words = ["model", "allow-pickle", "old@v1", "--reason", "ours"]
     assert project.ok(*words, "--dry-run").out.startswith("would call models.allow_pickle\n")
     ruling = project.ok(*words, "--json").record(PickleRuling)
     assert (ruling.allowed, ruling.reason) == (True, "ours")
-    ended = project.ok("model", "refuse-pickle", "churn@v1")
+    ended = project.ok("model", "refuse-pickle", "old@v1")
     assert ended.plain == (
-        "model  churn@v1\ndigest  DIGEST\npickle  refused\nreason  -\nevent  evt_ID\n"
+        "model  old@v1\ndigest  DIGEST\npickle  refused\nreason  -\nevent  evt_ID\n"
     )
-    assert project("model", "allow-pickle", "churn@v1").code == 2
+    assert project("model", "allow-pickle", "old@v1").code == 2
 
 
 def version_of(mill: Mill) -> ModelVersion:

@@ -9,6 +9,7 @@ import pytest
 
 from fixtures.command_line import Mill
 from fixtures.estimators import forest, frame, labels
+from fixtures.pickled import pickled_package
 from millwright.cli.deploy import parse_steps
 from millwright.core.errors import Invalid
 from millwright.doors.models import ModelHistory
@@ -74,6 +75,9 @@ def test_a_model_from_its_package_to_requests_and_back(project: Mill) -> None:
         "Example rows: 256 answered as when it was packaged.\n"
         "Judge it: mill gate check churn@v1 --data DATASET --target COLUMN\n"
     )
+    again = mill.ok("model", "register", "m0", "--name", "churn")
+    assert again.out == ended.out
+    assert "\nchurn@v1 was this model already: nothing was added.\n" in again.err
     second = mill.ok("model", "register", "m1", "--name", "churn", "--json").record(ModelVersion)
     assert second.version == 2
 
@@ -192,6 +196,27 @@ def test_a_folder_that_is_no_package_is_refused(project: Mill) -> None:
     assert (ended.code, ended.err.splitlines()[0]) == (3, "error: empty is not a model package")
     assert project("model", "register", "m0", "--name", "churn", "--risk", "some").code == 2
     assert project.ok("model", "list", "--json").out == "[]\n"
+
+
+def test_a_folder_that_cannot_be_stored_leaves_no_model_behind(project: Mill) -> None:
+    (project.folder / "m0" / "more").symlink_to(project.folder)
+    ended = project("model", "register", "m0", "--name", "churn")
+    assert (ended.code, "more is a symbolic link" in ended.err) == (2, True)
+    assert project.ok("model", "list", "--json").out == "[]\n"
+
+
+def test_a_model_that_cannot_be_loaded_is_kept_and_not_sent_to_a_gate(project: Mill) -> None:
+    pickled_package(project.folder / "old")
+    ended = project.ok("model", "register", "old", "--name", "old")
+    assert "model.pkl is a pickle" in ended.err
+    assert ended.err.endswith("\nGates and servers refuse what they cannot load: "
+                              "mill model show old@v1\n")  # fmt: skip
+
+
+def test_approvals_are_asked_for_by_states_that_there_are(project: Mill) -> None:
+    assert project.ok("model", "approvals", "--state", "used").out == ""
+    ended = project("model", "approvals", "--state", "open")
+    assert (ended.code, "none of waiting, approved, rejected, used" in ended.err) == (2, True)
 
 
 def test_an_alias_needs_a_reason_to_go_back(project: Mill) -> None:

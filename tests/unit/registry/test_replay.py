@@ -77,7 +77,11 @@ def test_a_package_without_answers_or_rows_says_so(package: Path) -> None:
     (package / "input_example.json").write_text('{"columns": [], "data": []}')
     assert str(replay(package)) == "example rows: not tried, since it keeps none"
     (package / "input_example.json").unlink()
-    assert "keeps no example rows" in replay(package).untried
+    found = replay(package)
+    assert (found.is_loaded, "keeps no example rows" in found.untried) == (True, True)
+    (package / "model.onnx").write_bytes(b"")
+    with pytest.raises(Corrupt):
+        replay(package)
 
 
 @pytest.mark.parametrize("intercept", [np.nan, np.inf, -np.inf])
@@ -133,4 +137,5 @@ def test_a_pickle_is_never_tried(tmp_path: Path) -> None:
     folder = pickled_package(tmp_path / "old")
     (folder / "model.pkl").write_bytes(b"cos\nsystem\n")
     (folder / "input_example.json").write_text("[[1.0]]")
-    assert "model.pkl is a pickle" in replay(folder).untried
+    found = replay(folder)
+    assert (found.is_loaded, "model.pkl is a pickle" in found.untried) == (False, True)
