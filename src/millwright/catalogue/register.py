@@ -55,6 +55,7 @@ def register(
         run=ctx.run,
         signature=_signature(model, frame),
     )
+    # Not replayed: what was written was asked just now, by `write_package`.
     package = artifacts.put_folder(folder)
     profile = _store(artifacts, ctx.folder / "profile", profile_of(frame))
     known = _store(artifacts, ctx.folder / TRAINING_ROWS, encode_row_set(row_set(rows, [key])))

@@ -161,6 +161,7 @@ class ModelTaker:
                 digest = self._door.artifacts.put_folder(package)
                 place = self._place(found, run, key, package)
         self._fill(name, last, found.version)
+        # Not replayed: what is taken over is what was there, also what answers no longer.
         made = self._door.models.register_source(
             name=name,
             address=found.source if place is None else place.address,

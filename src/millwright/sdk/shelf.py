@@ -230,6 +230,7 @@ class Shelf:
             digest = self.keep(folder, name)
         version = None
         if register is not None and digest not in self._lost:
+            # Not replayed: what was written was asked just now, by `write_package`.
             item = ModelRegistered(model=register, package_digest=digest, link=name)
             version = self._ask(lambda door: register_model(door, self._run, item), item)
         return KeptModel(name, package.digest, digest, version)
