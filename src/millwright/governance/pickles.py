@@ -34,12 +34,15 @@ class PickleRulings:
                 why="loading it runs whatever code is in it",
                 fix="say where it comes from, and why it is not written without a pickle",
             )
-        if allowed and not self._models.package(version.package_digest).pickled:
+        package = self._models.package(version.package_digest) if allowed else None
+        if package is not None and not package.pickled:
             ref = f"{version.name}@v{version.version}"
             raise Invalid(
                 f"{ref} is no pickle, and needs no permission",
                 why="none of its files runs code when it is loaded here",
-                fix=f"load it: mw.load_model({ref!r})",
+                fix=f"load it: mw.load_model({ref!r})"
+                if package.flavors
+                else f"load it with the tool that wrote it: mill model fetch {ref} FOLDER",
             )
         detail = PickleRuled(
             reason=act.reason, name=version.name, version=version.version, allowed=allowed

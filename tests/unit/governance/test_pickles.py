@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.homes import Place, made_place
+from millwright.artifacts.trees import put_tree
 from millwright.core.errors import Denied, Invalid
 from millwright.testing.clock import FakeClock
 
@@ -49,6 +50,17 @@ def test_a_reason_that_was_erased_allows_nothing(place: Place) -> None:
 
 
 def test_what_is_no_pickle_needs_no_permission(place: Place) -> None:
-    with pytest.raises(Invalid, match="churn@v1 is no pickle, and needs no permission"):
+    with pytest.raises(Invalid, match="churn@v1 is no pickle, and needs no permission") as caught:
         place.me.models.allow_pickle(ref=place.version(0), reason="ours")
+    assert caught.value.fix == "load it: mw.load_model('churn@v1')"
+    code = {"MLmodel": b"flavors: {python_function: {loader_module: mlflow.pyfunc.model}}"}
+    place.me.models.create(name="code")
+    place.me.models.register(
+        name="code", package_digest=put_tree(place.home.artifacts, code).digest
+    )
+    with pytest.raises(Invalid, match="code@v1 is no pickle") as caught:
+        place.me.models.allow_pickle(ref="code@v1", reason="ours")
+    assert caught.value.fix == (
+        "load it with the tool that wrote it: mill model fetch code@v1 FOLDER"
+    )
     assert place.events("PickleRuled") == []
