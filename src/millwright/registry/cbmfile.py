@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from millwright.core.errors import Corrupt, Refused
+from millwright.core.errors import Corrupt
+from millwright.registry.outside import points_outside
 
 MAGIC = b"CBM1"
 _HEAD_BYTES = 8
@@ -117,9 +118,9 @@ def _check_trees(flat: _Flat, trees: int) -> None:
     starts = flat.vector(trees, _STARTS, "<i4")
     leaves = len(flat.raw(trees, _LEAVES, 8)) // 8
     if dimension < 1 or (sizes < 0).any() or int(sizes.sum()) != len(splits):
-        raise _pointing_outside("its trees are not as many or as large as it says")
+        raise points_outside("CatBoost", "its trees are not as many or as large as it says")
     if len(starts) and not np.array_equal(starts, np.cumsum(sizes) - sizes):
-        raise _pointing_outside("a tree does not start where it should")
+        raise points_outside("CatBoost", "a tree does not start where it should")
     each_feature = [
         len(flat.raw(each, borders, 4)) // 4
         for features, borders in (
@@ -132,21 +133,21 @@ def _check_trees(flat: _Flat, trees: int) -> None:
     ]
     conditions = sum(each_feature)
     if ((splits < 0) | (splits >= conditions)).any():
-        raise _pointing_outside("a split asks for a condition that does not exist")
+        raise points_outside("CatBoost", "a split asks for a condition that does not exist")
     bins = np.frombuffer(flat.raw(trees, _BINS, 4), "<u2").reshape(-1, 2)
     places = sum(-(-count // _CONDITIONS_A_BIN) for count in each_feature)
     if len(bins) and (len(bins) != len(splits) or int(bins[:, 0].max()) >= places):
-        raise _pointing_outside("a split asks for a feature that does not exist")
+        raise points_outside("CatBoost", "a split asks for a feature that does not exist")
     weights = len(flat.raw(trees, _WEIGHTS, 8)) // 8
     if len(flat.raw(trees, _BIASES, 8)) // 8 not in {0, dimension} or (
         weights and weights * dimension != leaves
     ):
-        raise _pointing_outside("it has not as many weights and biases as leaves")
+        raise points_outside("CatBoost", "it has not as many weights and biases as leaves")
     steps = np.frombuffer(flat.raw(trees, _STEPS, 4), "<u2").astype(np.int64).reshape(-1, 2)
     ids = flat.vector(trees, _LEAF_IDS, "<u4")
     if len(steps) == 0:
         if len(ids) or (sizes > _MAX_DEPTH).any() or int((2**sizes).sum()) * dimension != leaves:
-            raise _pointing_outside("a tree has leaves that are not in the file")
+            raise points_outside("CatBoost", "a tree has leaves that are not in the file")
     else:
         _check_steps(steps, ids, sizes, leaves, dimension)
 
@@ -162,20 +163,12 @@ def _check_steps(
     own = np.arange(len(steps))
     end = np.repeat(np.cumsum(sizes), sizes)
     if len(steps) != len(ids) or len(end) != len(steps):
-        raise _pointing_outside("its trees are not as many or as large as it says")
+        raise points_outside("CatBoost", "its trees are not as many or as large as it says")
     if ((own[:, None] + steps) >= end[:, None]).any():
-        raise _pointing_outside("a node leads outside its tree")
+        raise points_outside("CatBoost", "a node leads outside its tree")
     # A node that leads nowhere on one side has a leaf there.
     is_leaf = (steps == _LEAF_DIFF).any(axis=1)
     if (ids[is_leaf] + dimension > leaves).any() or (
         (ids[~is_leaf] != _NO_LEAF) & (ids[~is_leaf] + dimension > leaves)
     ).any():
-        raise _pointing_outside("a tree has leaves that are not in the file")
-
-
-def _pointing_outside(why: str) -> Refused:
-    return Refused(
-        "the CatBoost model points outside itself",
-        why=f"{why}; answering with it would read memory that is not the model's",
-        fix="fetch the package again; if it stays so, the file was made to do harm",
-    )
+        raise points_outside("CatBoost", "a tree has leaves that are not in the file")

@@ -16,7 +16,8 @@ from typing import TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from millwright.core.errors import Corrupt, Refused
+from millwright.core.errors import Corrupt
+from millwright.registry.outside import points_outside
 
 Integers: TypeAlias = "npt.NDArray[np.int64]"
 
@@ -159,9 +160,11 @@ def _check_tree(block: str, number: int, width: int) -> None:
         # A leaf is written as -1 minus its number; a split stands behind its parent.
         inside = ((child > own) & (child < leaves - 1)) | ((child < 0) & (child >= -leaves))
         if not inside.all():
-            raise _pointing_outside(f"tree {number} leads to a node that it does not have")
+            raise points_outside("LightGBM", f"tree {number} leads to a node that it does not have")
     if not ((feature >= 0) & (feature < width)).all():
-        raise _pointing_outside(f"tree {number} asks for a column that a row does not have")
+        raise points_outside(
+            "LightGBM", f"tree {number} asks for a column that a row does not have"
+        )
     _check_categories(fields, threshold[(decision & _BY_SET) != 0], sets, number)
 
 
@@ -173,9 +176,13 @@ def _check_categories(
         held = _integers(fields["cat_threshold"])
         fits = len(bounds) == sets + 1 and bounds[0] == 0 and bounds[-1] == len(held)
         if not fits or (np.diff(bounds) < 0).any():
-            raise _pointing_outside(f"tree {number} has categories that are not in the file")
+            raise points_outside(
+                "LightGBM", f"tree {number} has categories that are not in the file"
+            )
     if ((chosen < 0) | (chosen >= sets) | (chosen != np.floor(chosen))).any():
-        raise _pointing_outside(f"tree {number} splits by a set of categories it does not have")
+        raise points_outside(
+            "LightGBM", f"tree {number} splits by a set of categories it does not have"
+        )
 
 
 def _check_linear(fields: Mapping[str, str], leaves: int, width: int, number: int) -> None:
@@ -188,7 +195,9 @@ def _check_linear(fields: Mapping[str, str], leaves: int, width: int, number: in
     if len(counts) != leaves or (counts < 0).any() or int(counts.sum()) != len(named):
         raise ValueError(f"its tree {number} has not the columns of its leaves")
     if not ((named >= 0) & (named < width)).all():
-        raise _pointing_outside(f"tree {number} asks for a column that a row does not have")
+        raise points_outside(
+            "LightGBM", f"tree {number} asks for a column that a row does not have"
+        )
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -218,11 +227,3 @@ def _floats(
     if len(found) != count:
         raise ValueError(f"its tree {number} has not {count} of {key}")
     return found
-
-
-def _pointing_outside(why: str) -> Refused:
-    return Refused(
-        "the LightGBM model points outside itself",
-        why=f"{why}; answering with it would read memory that is not the model's",
-        fix="fetch the package again; if it stays so, the file was made to do harm",
-    )

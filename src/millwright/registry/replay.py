@@ -13,6 +13,7 @@ from pathlib import Path
 
 from millwright.core.errors import Failed, NotFound, Refused, Unsupported
 from millwright.registry.examples import read_answers, read_example_columns
+from millwright.registry.outside import PointsOutside
 from millwright.registry.package import load_package, read_package
 from millwright.registry.parity import compare
 from millwright.registry.proof import describe
@@ -43,12 +44,14 @@ def replay(folder: Path) -> Replay:
     """Ask the package in `folder` with its own example rows.
 
     One that keeps none, that nothing here loads, or that is a pickle is not tried. Raises Failed
-    when it does not answer, or otherwise than it did, and what `read_package` does when the
-    folder is no whole package.
+    when it does not answer, or otherwise than it did, PointsOutside when its file does, and what
+    `read_package` does when the folder is no whole package.
     """
     package = read_package(folder)
     try:
         model = load_package(folder, expected=package.digest)
+    except PointsOutside:
+        raise
     except (Unsupported, Refused) as error:
         untried = f"{error.what}: {error.why}" if error.why else error.what
         return Replay(untried=untried, is_loaded=False)

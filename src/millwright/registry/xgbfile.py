@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from millwright.core.errors import Corrupt, Refused, Unsupported
+from millwright.core.errors import Corrupt, Unsupported
+from millwright.registry.outside import points_outside
 from millwright.registry.ubjson import Ubj, decode_ubjson
 
 Node: TypeAlias = "Mapping[str, Ubj]"
@@ -118,12 +119,12 @@ def _check_forest(found: Ubj, width: int, groups: int) -> int:
     if len(trees) != _count(_node(forest["gbtree_model_param"])["num_trees"]):
         raise Corrupt("the XGBoost model holds other trees than it counts")
     if len(info) != len(trees) or not ((info >= 0) & (info < groups)).all():
-        raise _pointing_outside("a tree adds to a class that does not exist")
+        raise points_outside("XGBoost", "a tree adds to a class that does not exist")
     if "iteration_indptr" in forest:
         rounds = _integers(forest["iteration_indptr"])
         ends = len(rounds) > 0 and rounds[0] == 0 and rounds[-1] == len(trees)
         if not ends or (np.diff(rounds) < 0).any():
-            raise _pointing_outside("its rounds hold trees that do not exist")
+            raise points_outside("XGBoost", "its rounds hold trees that do not exist")
     for tree in trees:
         _check_tree(_node(tree), width)
     return len(trees)
@@ -149,13 +150,13 @@ def _check_tree(tree: Node, width: int) -> None:
     # Children stand behind their parent, so that no walk goes round in a circle.
     inside = (left > own) & (left < n) & (right > own) & (right < n)
     if not (inside & (feature >= 0) & (feature < width))[inner].all():
-        raise _pointing_outside("a node leads outside the tree or the row")
+        raise points_outside("XGBoost", "a node leads outside the tree or the row")
     # The library walks upward too, to find how deep a tree is.
     above = _integers(tree["parents"])
     at = np.flatnonzero(inner)
     known = ((above >= 0) & (above < n)) | (above == _NOBODY)
     if not (known.all() and (above[left[at]] == at).all() and (above[right[at]] == at).all()):
-        raise _pointing_outside("a node has another parent than leads to it")
+        raise points_outside("XGBoost", "a node has another parent than leads to it")
     _check_categories(tree, inner)
 
 
@@ -172,11 +173,11 @@ def _check_categories(tree: Node, inner: npt.NDArray[np.bool_]) -> None:
     held = _integers(tree.get("categories", []))
     fits = len(nodes) == len(starts) == len(sizes) and (np.diff(nodes) > 0).all()
     if not fits or not np.isin(by_set, nodes).all() or not np.isin(nodes, by_set).all():
-        raise _pointing_outside("a split has no set of categories")
+        raise points_outside("XGBoost", "a split has no set of categories")
     if ((starts < 0) | (sizes < 0) | (starts + sizes > len(held))).any():
-        raise _pointing_outside("a split has categories that are not in the file")
+        raise points_outside("XGBoost", "a split has categories that are not in the file")
     if ((held < 0) | (held >= _MAX_COUNT)).any():
-        raise _pointing_outside("a category has no number")
+        raise points_outside("XGBoost", "a category has no number")
 
 
 def _node(value: Ubj) -> Node:
@@ -209,11 +210,3 @@ def _count(value: Ubj) -> int:
     if count >= _MAX_COUNT:
         raise ValueError(f"{count} is no count")
     return count
-
-
-def _pointing_outside(why: str) -> Refused:
-    return Refused(
-        "the XGBoost model points outside itself",
-        why=f"{why}; answering with it would read memory that is not the model's",
-        fix="fetch the package again; if it stays so, the file was made to do harm",
-    )

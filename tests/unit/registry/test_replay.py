@@ -9,10 +9,11 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from fixtures.boosters import lgb_classifier, matrix, numbers, xgb_classifier
+from fixtures.boosters import lgb_booster, lgb_classifier, matrix, numbers, xgb_classifier
 from fixtures.estimators import forest, frame, labels
 from fixtures.pickled import pickled_package
 from millwright.core.errors import Corrupt, Failed, Invalid, NotFound
+from millwright.registry.outside import PointsOutside
 from millwright.registry.package import write_package
 from millwright.registry.replay import Replay, replay
 
@@ -139,3 +140,11 @@ def test_a_pickle_is_never_tried(tmp_path: Path) -> None:
     (folder / "input_example.json").write_text("[[1.0]]")
     found = replay(folder)
     assert (found.is_loaded, "model.pkl is a pickle" in found.untried) == (False, True)
+
+
+def test_a_file_that_would_read_others_memory_is_refused(tmp_path: Path) -> None:
+    tree = lgb_booster().model_to_string().replace("left_child=1", "left_child=77", 1)
+    (tmp_path / "model.lgb").write_text(tree)
+    (tmp_path / "MLmodel").write_text("flavors: {lightgbm: {data: model.lgb}}")
+    with pytest.raises(PointsOutside, match="LightGBM model points outside itself"):
+        replay(tmp_path)

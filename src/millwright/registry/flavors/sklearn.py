@@ -39,6 +39,7 @@ from millwright.registry.fitted import (
     walk,
 )
 from millwright.registry.flavor import Dumped, Known, Section, read_weight
+from millwright.registry.outside import points_outside
 from millwright.registry.pickles import PicklePermission, refuse_pickle, unpickle
 from millwright.registry.signature import PREDICTION, PROBABILITY, Array, Columns, Frame, Label
 from millwright.registry.skopsfile import BROKEN, canonical_skops
@@ -301,7 +302,7 @@ def _check_predictor(owner: Estimator, nodes: npt.NDArray[np.void], width: int |
     if split_by_set.any():
         highest = int(nodes["bitset_idx"][split_by_set].max())
         if highest >= min(len(owner.raw_left_cat_bitsets), len(owner.binned_left_cat_bitsets)):
-            raise _pointing_outside()
+            raise points_outside("scikit-learn", "a split has no set of categories")
 
 
 def _check_nodes(
@@ -318,12 +319,4 @@ def _check_nodes(
     in_range = (left > own) & (left < len(own)) & (right > own) & (right < len(own))
     known = (feature >= 0) & (feature < (np.iinfo(np.int64).max if width is None else width))
     if len(own) == 0 or not (in_range & known)[inner].all():
-        raise _pointing_outside()
-
-
-def _pointing_outside() -> Refused:
-    return Refused(
-        "the model file holds a tree whose nodes point outside the tree or the row",
-        why="answering with it would read memory that is not the model's",
-        fix="fetch the package again; if it stays so, the file was made to do harm",
-    )
+        raise points_outside("scikit-learn", "a node leads outside the tree or the row")
