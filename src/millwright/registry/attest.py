@@ -236,11 +236,19 @@ def check_files(statement: Statement, folder: Path) -> None:
     Raises Corrupt that names every file that is missing, added or not what it was.
     """
     stated = {file.name: file.digest for file in statement.subject[1:]}
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    # Links are named too: what they point at may change behind the back of whoever checked it.
+    there = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
     faults = [f"{name} is missing" for name in sorted(set(stated) - there)]
     faults += [f"{name} was added" for name in sorted(there - set(stated))]
     for name in sorted(there & set(stated)):
         path = join(folder, parse_artifact_path(name))
+        if path.is_symlink() or not path.is_file():
+            faults.append(f"{name} is no plain file")
+            continue
         with path.open("rb") as stream:
             found = _digests(digest_file(path), _sha256(stream))
         if stated[name] != found:

@@ -160,3 +160,17 @@ class TestFiles:
         with pytest.raises(Corrupt) as caught:
             check_files(statement(), folder)
         assert caught.value.why == ("MLmodel is missing; extra was added; model.onnx was changed")
+
+    def test_links_are_named_whatever_they_point_at(self, tmp_path: Path) -> None:
+        store, tree = stored()
+        folder = tmp_path / "package"
+        fetch_tree(store, tree.digest, folder)
+        (folder / "model.onnx").rename(tmp_path / "model.onnx")
+        (folder / "model.onnx").symlink_to(tmp_path / "model.onnx")
+        (folder / "folder").symlink_to(tmp_path)
+        (folder / "nowhere").symlink_to(tmp_path / "gone")
+        with pytest.raises(Corrupt) as caught:
+            check_files(statement(), folder)
+        assert caught.value.why == (
+            "folder was added; nowhere was added; model.onnx is no plain file"
+        )
