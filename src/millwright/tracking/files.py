@@ -77,8 +77,9 @@ class Files:
     def put(self, act: Act, files: Sequence[ArtifactFile]) -> None:
         """Give stored bytes their paths, all or none, in place of what had them.
 
-        Raises Invalid for a path that cannot be, or bytes that have another size, NotFound for
-        bytes that are not stored, and Denied when the project's quota is used up.
+        Raises Invalid for a path that cannot be, that is a folder, or that lies in a file, and for
+        bytes that have another size, NotFound for bytes that are not stored, and Denied when the
+        project's quota is used up.
         """
         if len(files) > MAX_FILES_AT_ONCE:
             raise Invalid(
@@ -97,6 +98,7 @@ class Files:
             rows.append((*split(one.path), digest, size_bytes))
         with self._database.write() as tx:
             tables.put_files(tx, project=act.project_key, files=rows, now_us=self._clock.now_us())
+            _check_no_file_is_a_folder(tx, act.project_key, [one.path for one in files])
             self._note_late(tx, act, files)
             check_files(tx, self._limits, project=act.project_key)
 
@@ -200,6 +202,33 @@ class Files:
                 owner = owner_of(path)
                 self._journal.append(tx, act, detail, [] if owner is None else [owner])
             return count
+
+
+def _check_no_file_is_a_folder(tx: Reader, project_key: int, paths: Sequence[str]) -> None:
+    """Return when what lies at these paths can also lie on a disk; raises Invalid.
+
+    A name that were both a file and a folder could be stored here, and never be downloaded.
+    """
+    folders: set[str] = set()
+    for path in paths:
+        if tables.list_below(tx, project=project_key, folder=path):
+            raise Invalid(
+                f"{path!r} cannot be a file",
+                why="it is a folder that holds files",
+                fix="give the file another name, or delete the folder first",
+            )
+        above = path.rpartition("/")[0]
+        while above and above not in folders:
+            folders.add(above)
+            above = above.rpartition("/")[0]
+    for folder in folders:
+        place, name = split(folder)
+        if tables.find_file(tx, project=project_key, folder=place, name=name) is not None:
+            raise Invalid(
+                f"{folder!r} cannot be a folder",
+                why="it is a file",
+                fix="give the folder another name, or delete the file first",
+            )
 
 
 def _closed_name(tx: Writer, project_key: int, owner: Subject) -> str | None:

@@ -93,6 +93,29 @@ def test_all_of_them_get_their_names_or_none(
     assert files.list(tracked.key, "a") == []
 
 
+@pytest.mark.parametrize(
+    ("before", "paths", "words"),
+    [
+        ([], ["a", "a/b"], "'a' cannot be a file"),
+        (["a/b/c"], ["a/b"], "'a/b' cannot be a file"),
+        (["a"], ["a/b/c"], "'a' cannot be a folder"),
+    ],
+)
+def test_no_name_is_both_a_file_and_a_folder(
+    files: Files,
+    store: ArtifactStore,
+    tracked: Tracked,
+    before: list[str],
+    paths: list[str],
+    words: str,
+) -> None:
+    files.put(tracked.act, [named(store, path, b"x") for path in before])
+    with pytest.raises(Invalid, match=words):
+        files.put(tracked.act, [named(store, path, b"y") for path in [*paths, "z"]])
+    assert files.find(tracked.key, "z") is None
+    files.put(tracked.act, [named(store, path, b"x") for path in ["ab", "a-b", "a.b/c"]])
+
+
 def test_projects_do_not_see_each_others_names(
     files: Files, store: ArtifactStore, tracked: Tracked, database: Database
 ) -> None:

@@ -231,6 +231,8 @@ def find_file(call: Call, path: str) -> ArtifactFile:
     try:
         return call.door.files.show(path=safe_path(path))
     except NotFound as error:
+        if call.door.files.list_folder(folder=path):
+            raise invalid(f"Artifact path refers to a directory, not a file: '{path}'") from error
         raise missing(f"No such artifact: '{path}'") from error
 
 

@@ -40,6 +40,7 @@ def test_a_file_is_handed_out_by_the_old_route(api: Api, run: str) -> None:
     ("given", "code"),
     [
         ({"path": "nothing"}, MISSING),
+        ({"path": "sub/deep"}, INVALID),
         ({"path": "../../../etc/passwd"}, INVALID),
         ({"path": "%2e%2e/x"}, INVALID),
         ({}, INVALID),

@@ -42,6 +42,22 @@ def test_a_file_is_sent_listed_fetched_and_deleted(api: Api) -> None:
     assert api.ok("GET", FILES, {"path": "0/x/artifacts"})["files"] == []
 
 
+def test_a_name_is_a_file_or_a_folder_and_what_is_sent_can_be_downloaded(api: Api) -> None:
+    api.put("0/y/artifacts/one", b"file")
+    api.put("0/y/artifacts/two/a.txt", b"in a folder")
+    for path, words in (
+        ("0/y/artifacts/one/a.txt", "'0/y/artifacts/one' cannot be a folder"),
+        ("0/y/artifacts/one/deep/a.txt", "'0/y/artifacts/one' cannot be a folder"),
+        ("0/y/artifacts/two", "'0/y/artifacts/two' cannot be a file"),
+    ):
+        status, code, said = api.no("PUT", f"{FILES}/{path}", content=b"other")
+        assert (status, code, said.partition(".")[0]) == (400, INVALID, words)
+    assert api.ok("GET", FILES, {"path": "0/y/artifacts"})["files"] == [
+        {"path": "one", "is_dir": False, "file_size": 4},
+        {"path": "two", "is_dir": True},
+    ]
+
+
 def test_what_somebody_sent_is_never_a_page_of_ours(api: Api) -> None:
     api.put("0/page.html", b"<script>")
     answer = api.send("GET", f"{FILES}/0/page.html")
