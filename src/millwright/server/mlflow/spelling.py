@@ -61,7 +61,7 @@ def run_json(run: Run) -> Json:
         data["metrics"] = [point_json(point) for point in run.points]
     if run.params:
         data["params"] = pairs(run.params)
-    tags = run.tags if RUN_NAME in run.tags else {**run.tags, RUN_NAME: run.name}
+    tags = run.tags if run.tags.get(RUN_NAME) else {**run.tags, RUN_NAME: run.name}
     data["tags"] = pairs(tags)
     found: Json = {"info": info_json(run), "data": data}
     inputs: Json = {}
@@ -199,9 +199,8 @@ def model_version_json(version: ModelVersion) -> Json:
         "source": version.source,
         "status": "READY",
         "run_link": version.run_link,
+        "run_id": "" if version.run is None else to_hex(version.run),
     }
-    if version.run is not None:
-        answer["run_id"] = to_hex(version.run)
     if version.logged_model is not None:
         answer["model_id"] = model_name(version.logged_model)
     if version.tags:

@@ -16,7 +16,16 @@ from millwright.records.models import Stage
 from millwright.records.runs import LoggedModel
 from millwright.server.mlflow import checks
 from millwright.server.mlflow.artifacts import Fetch
-from millwright.server.mlflow.call import Call, Endpoint, model_of, need, no_model, no_run, run_of
+from millwright.server.mlflow.call import (
+    Call,
+    Endpoint,
+    model_of,
+    need,
+    no_model,
+    no_run,
+    of_run,
+    run_of,
+)
 from millwright.server.mlflow.errors import invalid
 from millwright.server.mlflow.experiments import Pair
 from millwright.server.mlflow.registered import asked, find, stage_of, version_of
@@ -107,6 +116,9 @@ def create(call: Call) -> Json:
     tags = dict(checks.check_model_tag(one.key, one.value) for one in given.tags)
     find(call, name)
     run = None if not given.run_id else run_of(given.run_id)
+    if run is not None:
+        with of_run(given.run_id or ""):
+            call.door.runs.show(ref=run)
     model = None if not given.model_id else model_of(given.model_id)
     folder: str | None = None
     if tags.get(IS_PROMPT, "false").lower() != "true":
@@ -279,10 +291,7 @@ def _resolve(
 
 def _root_of(call: Call, run: RunId) -> str:
     # A run's models lie beside its own folder, below the same experiment.
-    try:
-        return f"{call.door.runs.show(ref=run).experiment_number}/"
-    except NotFound as error:
-        raise invalid(f"Run {run} not found") from error
+    return f"{call.door.runs.show(ref=run).experiment_number}/"
 
 
 def _folder_of_run(call: Call, digits: str, path: str) -> tuple[str, RunId]:

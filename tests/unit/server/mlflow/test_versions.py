@@ -59,6 +59,15 @@ def test_of_a_runs_folder_and_of_another_version(api: Api) -> None:
         assert uri["artifact_uri"] == f"mlflow-artifacts:/{root}/model"
 
 
+def test_a_version_of_no_run_has_an_empty_one_as_in_stock(api: Api) -> None:
+    api.post("registered-models/create", name="far")
+    made = api.post(f"{BASE}/create", name="far", source="s3://bucket/model")["model_version"]
+    assert made["run_id"] == ""
+    said = (404, MISSING, f"Run with id={NO_RUN} not found")
+    given = {"name": "far", "source": "s3://bucket/model", "run_id": NO_RUN}
+    assert api.no("POST", f"{BASE}/create", given) == said
+
+
 def test_what_is_said_of_a_version(api: Api, name: str) -> None:
     one: Json = {"name": name, "version": "1"}
     api.ok("PATCH", f"{BASE}/update", {**one, "description": "the first"})
@@ -138,7 +147,7 @@ def test_versions_are_found_page_by_page(api: Api, name: str) -> None:
         ("POST", "create", {"name": "NAME", "source": "mlflow-artifacts:/../../etc"}, INVALID),
         ("POST", "create", {"name": "NAME", "source": "mlflow-artifacts:/%2e%2e/etc"}, INVALID),
         ("POST", "create", {"name": "NAME", "source": "mlflow-artifacts:/0/..%5cx"}, INVALID),
-        ("POST", "create", {"name": "NAME", "source": "x", "run_id": NO_RUN}, INVALID),
+        ("POST", "create", {"name": "NAME", "source": "s3://x", "run_id": NO_RUN}, MISSING),
         ("GET", "get", {"name": "NAME", "version": "77"}, MISSING),
         ("GET", "get", {"name": "NAME", "version": "one"}, INVALID),
         ("GET", "get", {"name": "NAME"}, INVALID),
