@@ -71,8 +71,11 @@ def log_inputs(call: Call) -> Json:
     datasets = [_dataset(one) for one in given.datasets]
     uses = [ModelUse(way="input", model=found_model(call, m.model_id)) for m in given.models]
     with of_run(given.run_id):
+        known = {(one.name, one.digest) for one in call.door.runs.show(ref=run).datasets}
+        # Data that the run has read already keep their context and tags, as in stock.
+        new = [one for one in datasets if (one.name, one.digest) not in known]
         # With no data, too: it is what says whether the run takes any.
-        call.door.runs.log_datasets(run=run, datasets=datasets)
+        call.door.runs.log_datasets(run=run, datasets=new)
         if uses:
             call.door.logged_models.log_uses(run=run, uses=uses)
     return {}

@@ -30,6 +30,14 @@ def test_data_that_a_run_read(api: Api) -> None:
         assert [one["info"]["run_id"] for one in runs] == [run]
 
 
+def test_data_read_twice_keep_the_context_that_was_given_first(api: Api) -> None:
+    run = api.run()
+    again = {"dataset": DATASET, "tags": [{"key": "mlflow.data.context", "value": "test"}]}
+    api.post("runs/log-inputs", run_id=run, datasets=[USED])
+    api.post("runs/log-inputs", run_id=run, datasets=[again])
+    assert api.shown(run)["inputs"]["dataset_inputs"] == [USED]
+
+
 def test_models_that_a_run_read_and_made(api: Api) -> None:
     run, read, made = api.run(), api.logged_model("read"), api.logged_model("made")
     api.post("runs/log-inputs", run_id=run, models=[{"model_id": read}])
