@@ -14,7 +14,7 @@ from millwright.records.access import Permission
 from millwright.records.runs import LoggedModel, LoggedModelStatus
 from millwright.server.mlflow import checks
 from millwright.server.mlflow.artifacts import entries_json
-from millwright.server.mlflow.call import Call, Endpoint, model_of, need, no_model, run_of
+from millwright.server.mlflow.call import Call, Endpoint, model_of, need, no_model, of_run, run_of
 from millwright.server.mlflow.errors import invalid, missing
 from millwright.server.mlflow.experiments import Pair, active_experiment
 from millwright.server.mlflow.spelling import Json, model_json
@@ -103,14 +103,18 @@ def create(call: Call) -> Json:
     given = call.read(_Create)
     experiment = active_experiment(call, need(given.experiment_id, "experiment_id"))
     name = _check_name(given.name) or "model"
-    made = call.door.logged_models.create(
-        experiment=f"#{experiment.number}",
-        name=name,
-        run=run_of(given.source_run_id) if given.source_run_id else None,
-        type=given.model_type or "",
-        params=dict(checks.check_param(one.key, one.value or "") for one in given.params),
-        tags=dict(checks.check_tag(one.key, one.value or "") for one in given.tags),
-    )
+    run = run_of(given.source_run_id) if given.source_run_id else None
+    params = dict(checks.check_param(one.key, one.value or "") for one in given.params)
+    tags = dict(checks.check_tag(one.key, one.value or "") for one in given.tags)
+    with of_run(given.source_run_id or ""):
+        made = call.door.logged_models.create(
+            experiment=f"#{experiment.number}",
+            name=name,
+            run=run,
+            type=given.model_type or "",
+            params=params,
+            tags=tags,
+        )
     return {"model": model_json(made)}
 
 
@@ -154,9 +158,18 @@ def delete_tag(call: Call) -> Json:
 
 
 def log_params(call: Call) -> Json:
-    """Record parameters."""
+    """Record parameters; what is recorded once stays, as of a run."""
     params = dict(checks.check_param(one.key, one.value or "") for one in call.read(_Params).params)
-    call.door.logged_models.log_params(id=_shown(call).id, params=params)
+    shown = _shown(call)
+    for key, value in params.items():
+        stored = shown.params.get(key, value)
+        if stored != value:
+            raise invalid(
+                f"Changing param values is not allowed. Param with key='{key}' was already"
+                f" logged with value='{stored}' for model ID='{call.part('model')}'. Attempted"
+                f" logging new value '{value}'."
+            )
+    call.door.logged_models.log_params(id=shown.id, params=params)
     return {}
 
 

@@ -64,6 +64,24 @@ def test_what_is_said_of_it(api: Api) -> None:
     assert by_key(found["data"]["params"]) == {"late": "1"}
 
 
+def test_a_parameter_of_a_model_keeps_its_value(api: Api) -> None:
+    model = api.logged_model("kept", params=[{"key": "depth", "value": "3"}])
+    api.post(f"{BASE}/{model}/params", params=[{"key": "depth", "value": "3"}])
+    other = [{"key": "rate", "value": "1"}, {"key": "depth", "value": "4"}]
+    words = (
+        "Changing param values is not allowed. Param with key='depth' was already logged with"
+        f" value='3' for model ID='{model}'. Attempted logging new value '4'."
+    )
+    said = api.no("POST", f"{BASE}/{model}/params", {"params": other})
+    assert said == (400, INVALID, words)
+    assert by_key(shown(api, model)["data"]["params"]) == {"depth": "3"}
+
+
+def test_a_model_of_no_run_that_is_there_is_refused_in_mlflows_words(api: Api) -> None:
+    said = api.no("POST", BASE, {"experiment_id": "0", "source_run_id": NO_RUN})
+    assert said == (404, MISSING, f"Run with id={NO_RUN} not found")
+
+
 def test_a_deleted_one_is_shown_to_who_asks_for_it(api: Api) -> None:
     model = api.logged_model("going")
     api.ok("DELETE", f"{BASE}/{model}")
