@@ -106,6 +106,8 @@ def check_location(location: str) -> str | None:
     A relative one lies below the root of the server's artifacts. Runs name their own addresses,
     which lead to the server: clients send artifacts where they are told.
     """
+    if "?" in location or "#" in location:
+        raise invalid("'artifact_location' URL can't include fragments or params.")
     scheme, separator, rest = location.partition(":")
     if not separator or scheme == "mlflow-artifacts":
         path = rest if separator else location

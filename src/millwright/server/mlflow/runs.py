@@ -223,6 +223,8 @@ def delete_tag(call: Call) -> Json:
     run, key = run_of(digits), need(given.key, "key")
     with of_run(digits):
         shown = call.door.runs.show(ref=run)
+        if shown.deleted_us is not None:
+            raise NotActive(run)
         if key not in shown.tags:
             raise MlflowError(
                 "RESOURCE_DOES_NOT_EXIST", f"No tag with name: {key} in run with id {digits}"

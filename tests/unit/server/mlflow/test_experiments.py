@@ -112,6 +112,8 @@ def test_pages_follow_each_other(api: Api) -> None:
         ("POST", "create", {"name": "a", "tags": [{"key": "../up", "value": ""}]}, INVALID),
         ("POST", "create", {"name": "a", "artifact_location": "runs:/x/y"}, INVALID),
         ("POST", "create", {"name": "a", "artifact_location": "file:///etc"}, INVALID),
+        ("POST", "create", {"name": "a", "artifact_location": "s3://b/x?y=1"}, INVALID),
+        ("POST", "create", {"name": "a", "artifact_location": "s3://b/x#y"}, INVALID),
         ("POST", "create", {"name": "a", "artifact_location": "../../etc"}, INVALID),
         ("GET", "get", {"experiment_id": "987654"}, MISSING),
         ("GET", "get", {"experiment_id": "-1"}, MISSING),

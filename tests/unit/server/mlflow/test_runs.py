@@ -75,6 +75,12 @@ def test_a_run_is_renamed_by_either_way(api: Api) -> None:
     assert by_key(api.shown(run)["data"]["tags"])["mlflow.runName"] == "between"
     api.post("runs/set-tag", run_id=run, key="mlflow.runName", value="after")
     assert api.shown(run)["info"]["run_name"] == "after"
+    api.post("runs/set-tag", run_id=run, key="mlflow.runName", value="")
+    found = api.shown(run)
+    assert (found["info"]["run_name"], by_key(found["data"]["tags"])["mlflow.runName"]) == (
+        "after",
+        "after",
+    )
 
 
 def test_nothing_is_written_to_a_deleted_run(api: Api) -> None:
@@ -85,6 +91,7 @@ def test_nothing_is_written_to_a_deleted_run(api: Api) -> None:
         ("log-metric", {"key": "m", "value": 2, "timestamp": 2}),
         ("log-parameter", {"key": "p", "value": "1"}),
         ("set-tag", {"key": "t", "value": "1"}),
+        ("delete-tag", {"key": "t"}),
         ("log-batch", {"tags": [{"key": "t", "value": "1"}]}),
         ("update", {"status": "FAILED"}),
     ):
