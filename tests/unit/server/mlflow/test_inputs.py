@@ -36,6 +36,10 @@ def test_data_read_twice_keep_the_context_that_was_given_first(api: Api) -> None
     api.post("runs/log-inputs", run_id=run, datasets=[USED])
     api.post("runs/log-inputs", run_id=run, datasets=[again])
     assert api.shown(run)["inputs"]["dataset_inputs"] == [USED]
+    # As autologging of LightGBM does, whose validation set may be the training set.
+    together = api.run()
+    api.post("runs/log-inputs", run_id=together, datasets=[USED, again])
+    assert api.shown(together)["inputs"]["dataset_inputs"] == [USED]
 
 
 def test_models_that_a_run_read_and_made(api: Api) -> None:
