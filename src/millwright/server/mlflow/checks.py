@@ -136,6 +136,8 @@ def check_experiment_tag(key: str | None, value: str) -> tuple[str, str]:
 
 def check_model_tag(key: str | None, value: str | None) -> tuple[str, str]:
     """Return key and value of a tag in the registry."""
+    if not key:
+        raise invalid(required("key"))
     name = check_length("key", MAX_KEY_CHARS, check_key(key))
     return name, check_length("value", MAX_MODEL_TAG_CHARS, value or "")
 
@@ -210,7 +212,7 @@ def check_alias(alias: str | None) -> str:
 def parse_version(text: str | int | None) -> int:
     """Return the number that a version is."""
     if text is None or text == "":
-        raise invalid(missing_value("version"))
+        raise invalid(required("version"))
     if isinstance(text, int):
         return text
     if not re.fullmatch(r"\d{1,18}", text):

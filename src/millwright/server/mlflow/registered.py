@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 
 from msgspec import Struct
@@ -26,6 +26,7 @@ from millwright.server.mlflow.spelling import Json, model_version_json, pairs
 
 BASE = "/2.0/mlflow/registered-models"
 MAX_MODELS = 1000
+IS_PROMPT = "mlflow.prompt.is_prompt"
 STAGES = ("None", "Staging", "Production", "Archived")
 
 
@@ -98,8 +99,9 @@ def create(call: Call) -> Json:
     given = call.read(_Create)
     name = checks.check_model_name(given.name)
     tags = dict(checks.check_model_tag(one.key, one.value) for one in given.tags)
-    if _exists(call, name):
-        raise MlflowError(EXISTS, f"Registered Model (name={name}) already exists.")
+    taken = _found(call, name)
+    if taken is not None:
+        raise MlflowError(EXISTS, _taken(name, by=taken.model.tags, for_=tags))
     call.door.models.create(name=name, description=given.description, governed=False, tags=tags)
     return {"registered_model": registered_json(find(call, name))}
 
@@ -120,7 +122,7 @@ def rename(call: Call) -> Json:
         call.door.models.rename(name=name, new_name=new_name)
     except Conflict as error:
         # Told by looking, since the room that raises it is slow to import: a server starts without.
-        if not _exists(call, new_name):
+        if _found(call, new_name) is None:
             raise
         raise MlflowError(EXISTS, f"Registered Model (name={new_name}) already exists.") from error
     return {"registered_model": registered_json(find(call, new_name))}
@@ -257,6 +259,11 @@ def stage_of(text: str) -> str:
     raise invalid(f"Invalid Model Version stage: {text}. Value must be one of {', '.join(STAGES)}.")
 
 
+def is_prompt(tags: Mapping[str, str]) -> bool:
+    """Return whether what has these tags is one of MLflow's prompts."""
+    return tags.get(IS_PROMPT, "false").lower() == "true"
+
+
 def registered_json(found: FoundModel) -> Json:
     """Return a model as MLflow's entity."""
     model: Model = found.model
@@ -277,9 +284,18 @@ def registered_json(found: FoundModel) -> Json:
     return answer
 
 
-def _exists(call: Call, name: str) -> bool:
+def _found(call: Call, name: str) -> FoundModel | None:
     try:
-        call.door.models.find(name=name)
+        return call.door.models.find(name=name)
     except NotFound:
-        return False
-    return True
+        return None
+
+
+def _taken(name: str, *, by: Mapping[str, str], for_: Mapping[str, str]) -> str:
+    if is_prompt(by) and not is_prompt(for_):
+        return (
+            f"Tried to create a registered model with name '{name}', but the name is already"
+            " taken by a prompt. MLflow does not allow creating a model and a prompt with the same"
+            " name."
+        )
+    return f"Registered Model (name={name}) already exists."

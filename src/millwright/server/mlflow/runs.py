@@ -83,7 +83,7 @@ class _KeyValue(Struct, frozen=True):
     run_id: str = ""
     run_uuid: str = ""
     key: str | None = None
-    value: str = ""
+    value: str | None = None
 
 
 class _Batch(Struct, frozen=True):
@@ -189,7 +189,7 @@ def log_param(call: Call) -> Json:
     given = call.read(_KeyValue)
     digits = given.run_id or given.run_uuid
     run = run_of(digits)
-    key, value = checks.check_param(need(given.key, "key"), given.value)
+    key, value = checks.check_param(need(given.key, "key"), given.value or "")
     with of_run(digits):
         try:
             call.door.runs.amend(run=run, params={key: value})
@@ -208,7 +208,7 @@ def set_tag(call: Call) -> Json:
     given = call.read(_KeyValue)
     digits = given.run_id or given.run_uuid
     run = run_of(digits)
-    key, value = checks.check_tag(need(given.key, "key"), given.value)
+    key, value = checks.check_tag(need(given.key, "key"), given.value or "")
     with of_run(digits):
         call.door.runs.amend(run=run, tags={key: value})
         if key == RUN_NAME and value.strip():

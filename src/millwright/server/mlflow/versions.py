@@ -28,14 +28,13 @@ from millwright.server.mlflow.call import (
 )
 from millwright.server.mlflow.errors import invalid
 from millwright.server.mlflow.experiments import Pair
-from millwright.server.mlflow.registered import asked, find, stage_of, version_of
+from millwright.server.mlflow.registered import asked, find, is_prompt, stage_of, version_of
 from millwright.server.mlflow.spelling import SCHEME, Json, model_version_json
 from millwright.server.mlflow.transfer import find_file, safe_path
 from millwright.tracking.files import model_folder, model_name, run_folder
 
 BASE = "/2.0/mlflow/model-versions"
 MAX_VERSIONS = 200_000
-IS_PROMPT = "mlflow.prompt.is_prompt"
 VERSIONS_TAG = "mlflow.modelVersions"
 
 _LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})(?:/(?P<path>.*))?")
@@ -121,7 +120,7 @@ def create(call: Call) -> Json:
             call.door.runs.show(ref=run)
     model = None if not given.model_id else model_of(given.model_id)
     folder: str | None = None
-    if tags.get(IS_PROMPT, "false").lower() != "true":
+    if not is_prompt(tags):
         folder, run, model, source = _resolve(call, source, run, model)
     made = call.door.models.register_source(
         name=name,

@@ -60,6 +60,13 @@ def test_what_names_and_numbers_may_be() -> None:
             checks.parse_experiment_id(number)
 
 
+def test_what_is_missing_is_named_in_stocks_words() -> None:
+    words = "See the API docs for more information about request parameters."
+    for call in (lambda: checks.parse_version(""), lambda: checks.check_model_tag("", "x")):
+        with pytest.raises(MlflowError, match=words):
+            call()
+
+
 def test_a_batch_has_its_limits() -> None:
     checks.check_batch(900, 50, 50)
     for sizes in ((1001, 0, 0), (0, 101, 0), (0, 0, 101), (950, 50, 50)):

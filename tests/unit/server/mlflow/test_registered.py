@@ -43,6 +43,20 @@ def test_one_is_made_described_tagged_and_renamed(api: Api) -> None:
     )
 
 
+def test_a_model_cannot_have_the_name_of_a_prompt(api: Api) -> None:
+    tags = [{"key": "mlflow.prompt.is_prompt", "value": "true"}]
+    api.post("registered-models/create", name="farewell", tags=tags)
+    words = (
+        "Tried to create a registered model with name 'farewell', but the name is already taken"
+        " by a prompt. MLflow does not allow creating a model and a prompt with the same name."
+    )
+    said = api.no("POST", "registered-models/create", {"name": "farewell"})
+    assert said == (400, EXISTS, words)
+    again = api.no("POST", "registered-models/create", {"name": "farewell", "tags": tags})
+    assert again == (400, EXISTS, "Registered Model (name=farewell) already exists.")
+    api.ok("DELETE", "registered-models/delete", {"name": "farewell"})
+
+
 def test_a_name_is_taken_once_until_it_is_given_back(api: Api) -> None:
     api.post(f"{BASE}/create", name="one")
     api.post(f"{BASE}/create", name="two")

@@ -262,6 +262,14 @@ def test_no_such_run(api: Api, method: str, path: str, given: dict[str, object],
     assert said == (404, MISSING, f"Run with id={run} not found")
 
 
+def test_a_value_that_is_null_is_an_empty_one(api: Api) -> None:
+    run = api.run()
+    api.post("runs/log-parameter", run_id=run, key="p", value=None)
+    api.post("runs/set-tag", run_id=run, key="t", value=None)
+    data = api.shown(run)["data"]
+    assert (by_key(data["params"])["p"], by_key(data["tags"])["t"]) == ("", "")
+
+
 def test_a_run_has_to_be_named(api: Api) -> None:
     assert api.no("GET", "runs/get", {}) == (
         400,
