@@ -211,7 +211,10 @@ def _check_no_file_is_a_folder(tx: Reader, project_key: int, paths: Sequence[str
     """
     folders: set[str] = set()
     for path in paths:
-        if tables.list_below(tx, project=project_key, folder=path):
+        # Two looks in the index; what reads all below a folder cannot be asked for each file.
+        if tables.list_files(tx, project=project_key, folder=path) or tables.list_folders(
+            tx, project=project_key, folder=path
+        ):
             raise Invalid(
                 f"{path!r} cannot be a file",
                 why="it is a folder that holds files",
