@@ -103,8 +103,9 @@ def list_below(tx: Reader, *, project: int, folder: str) -> list[tuple[str, File
     rows = tx.rows(
         tuple[str, str, Digest, int],
         "SELECT folder, name, digest, size_bytes FROM artifact_file "
-        "WHERE project_id = :project AND (folder = :folder "
-        "OR (folder >= :low AND folder < :high)) ORDER BY folder, name",
+        # The outer bounds say nothing new, and have SQLite read that range of the index alone.
+        "WHERE project_id = :project AND folder >= :folder AND folder < :high "
+        "AND (folder = :folder OR folder >= :low) ORDER BY folder, name",
         project=project,
         folder=folder,
         low=f"{folder}/",
