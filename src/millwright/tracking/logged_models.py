@@ -41,7 +41,7 @@ from millwright.records.runs import (
 from millwright.tracking.experiments import find_experiment
 from millwright.tracking.files import digests_below, model_folder
 from millwright.tracking.handles import find_handle, find_run, lock_active
-from millwright.tracking.telemetry import check_texts, digest_of
+from millwright.tracking.telemetry import ParamChanged, check_texts, digest_of
 
 MAX_PAGE = 1000
 
@@ -180,10 +180,18 @@ class LoggedModels:
             return found
 
     def log_params(self, act: Act, model: str, params: Mapping[str, str]) -> None:
-        """Record parameters of a model."""
+        """Record parameters of a model; raises ParamChanged when one has another value."""
         check_texts("parameter", params)
         with self._database.write() as tx:
             pk = self._row(tx, act.project_key, model).pk
+            stored = self._read(tx, act.project_key, model).params
+            changes = [
+                (key, stored[key], value)
+                for key, value in params.items()
+                if stored.get(key, value) != value
+            ]
+            if changes:
+                raise ParamChanged(f"logged model {model}", changes)
             tables.upsert_texts(tx, "logged_model_param", pk=pk, texts=params)
 
     def set_tags(self, act: Act, model: str, tags: Mapping[str, str]) -> LoggedModel:

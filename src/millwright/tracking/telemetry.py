@@ -26,19 +26,19 @@ MAX_STEP = 2**63 - 1
 class ParamChanged(Conflict):
     """A parameter has another value already; `changes` holds key, stored and new value."""
 
-    def __init__(self, run: RunId, changes: Sequence[tuple[str, str, str]]) -> None:
+    def __init__(self, owner: str, changes: Sequence[tuple[str, str, str]]) -> None:
         key, stored, given = changes[0]
         super().__init__(
-            f"run {run}: parameter {key!r} already has another value",
+            f"{owner}: parameter {key!r} already has another value",
             why=f"it is {stored[:80]!r}, and {given[:80]!r} was given; a parameter of a run is "
             "written once, so that the run can be repeated",
             fix="start another run, or log what changes as a metric or a tag",
         )
-        self.run = run
+        self.owner = owner
         self.changes = list(changes)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return ParamChanged, (self.run, self.changes)
+        return ParamChanged, (self.owner, self.changes)
 
 
 def check_texts(noun: str, texts: Mapping[str, str]) -> None:
@@ -104,7 +104,7 @@ def store(
     """Write what was checked already; raises ParamChanged."""
     changed = tables.insert_params(tx, keys, run_pk=handle.pk, params=params)
     if changed:
-        raise ParamChanged(run, [(key, stored, params[key]) for key, stored in changed])
+        raise ParamChanged(f"run {run}", [(key, stored, params[key]) for key, stored in changed])
     tables.upsert_tags(tx, keys, run_pk=handle.pk, tags=tags)
     tables.append_points(
         tx, keys, run_pk=handle.pk, experiment_pk=handle.experiment_pk, points=points

@@ -20,6 +20,7 @@ from millwright.server.mlflow.experiments import Pair, active_experiment
 from millwright.server.mlflow.spelling import Json, model_json
 from millwright.server.mlflow.transfer import safe_path
 from millwright.tracking.files import model_folder
+from millwright.tracking.telemetry import ParamChanged
 
 BASE = "/2.0/mlflow/logged-models"
 STATUSES: Mapping[str, LoggedModelStatus] = {
@@ -160,16 +161,15 @@ def delete_tag(call: Call) -> Json:
 def log_params(call: Call) -> Json:
     """Record parameters; what is recorded once stays, as of a run."""
     params = dict(checks.check_param(one.key, one.value or "") for one in call.read(_Params).params)
-    shown = _shown(call)
-    for key, value in params.items():
-        stored = shown.params.get(key, value)
-        if stored != value:
-            raise invalid(
-                f"Changing param values is not allowed. Param with key='{key}' was already"
-                f" logged with value='{stored}' for model ID='{call.part('model')}'. Attempted"
-                f" logging new value '{value}'."
-            )
-    call.door.logged_models.log_params(id=shown.id, params=params)
+    try:
+        call.door.logged_models.log_params(id=_shown(call).id, params=params)
+    except ParamChanged as error:
+        key, stored, new = error.changes[0]
+        raise invalid(
+            f"Changing param values is not allowed. Param with key='{key}' was already"
+            f" logged with value='{stored}' for model ID='{call.part('model')}'. Attempted"
+            f" logging new value '{new}'."
+        ) from error
     return {}
 
 
