@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -151,22 +152,24 @@ def test_a_call_may_go_on_after_one_of_its_writes_was_undone(database: Database)
 
 
 class TestAtOnce:
-    def test_it_is_committed_as_telemetry_is(self, database: Database) -> None:
-        if not database.dialect.can_relax:
-            with pytest.raises(WouldWait):
-                database.at_once(lambda: add(database, "a", relaxed=True))
-            assert names(database) == []
+    @pytest.fixture
+    def sqlite(self, sqlite_address: str) -> Iterator[Database]:
+        database = Database.at(sqlite_address)
+        yield database
+        database.close()
+
+    def test_a_database_elsewhere_is_always_waited_for(self, database: Database) -> None:
+        if database.dialect.can_relax:
             return
-        outside = Database(database.dialect)
-        assert database.at_once(lambda: add(database, "a", relaxed=True)) == "a"
+        with pytest.raises(WouldWait):
+            database.at_once(lambda: add(database, "a", relaxed=True))
+        assert names(database) == []
+
+    def test_it_is_committed_as_telemetry_is(self, sqlite: Database) -> None:
+        outside = Database(sqlite.dialect)
+        assert sqlite.at_once(lambda: add(sqlite, "a", relaxed=True)) == "a"
         assert names(outside) == ["a"]
         outside.close()
-
-    @pytest.fixture
-    def sqlite(self, database: Database) -> Database:
-        if not database.dialect.can_relax:
-            pytest.skip("PostgreSQL does nothing at once")
-        return database
 
     def test_what_it_raises_undoes_all_of_it(self, sqlite: Database) -> None:
         def twice() -> None:
