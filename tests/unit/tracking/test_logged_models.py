@@ -9,6 +9,7 @@ from millwright.metadata.database import Database
 from millwright.metadata.filters import FilterError
 from millwright.records.runs import LoggedModel, LoggedModelMetric, ModelUse
 from millwright.tracking.logged_models import DatasetName, LoggedModels
+from millwright.tracking.telemetry import ParamChanged
 
 
 @pytest.fixture
@@ -98,3 +99,14 @@ def test_models_are_found_by_what_was_measured_on_which_data(
     first = models.search(tracked.key, experiments=["Default"], limit=2)
     rest = models.search(tracked.key, experiments=["Default"], token=first.next_token)
     assert [one.name for one in (*first.models, *rest.models)] == ["x", "forest", "tree"]
+
+
+def test_a_parameter_keeps_the_value_it_was_given_first(
+    models: LoggedModels, tracked: Tracked
+) -> None:
+    model = made(models, tracked, "forest", depth="3").id
+    models.log_params(tracked.act, model, {"depth": "3", "trees": "10"})
+    with pytest.raises(ParamChanged) as caught:
+        models.log_params(tracked.act, model, {"leaf": "1", "depth": "4"})
+    assert caught.value.changes == [("depth", "3", "4")]
+    assert models.get(tracked.key, model).params == {"depth": "3", "trees": "10"}
