@@ -104,6 +104,7 @@ def test_models_are_found_by_what_was_measured_on_which_data(
 def test_a_parameter_keeps_the_value_it_was_given_first(
     models: LoggedModels, tracked: Tracked
 ) -> None:
+    tracked.start()
     model = made(models, tracked, "forest", depth="3").id
     models.log_params(tracked.act, model, {"depth": "3", "trees": "10"})
     with pytest.raises(ParamChanged) as caught:
