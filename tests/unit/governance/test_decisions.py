@@ -165,10 +165,11 @@ class TestFinding:
     def test_an_id_that_no_segment_holds_is_not_found(self, place: Place) -> None:
         place.deployed()
         life = ServingLife(place)
-        taken = life.decide([f"key {at}" for at in range(5)], inputs=inputs(5))
-        life.send([*taken[:2], *taken[3:]])
-        # The second lies between two of the segment's own, so that the segment is looked into.
-        for missing in (DecisionId(new_id("dec")), taken[2].id):
+        before = life.decide(["a", "b"])
+        between = DecisionId(new_id("dec"))
+        life.send([*before, *life.decide(["c", "d"])])
+        # One between two of the segment's own, so that the segment is looked into.
+        for missing in (between, DecisionId(new_id("dec"))):
             with pytest.raises(NotFound, match="no sealed segment holds the decision"):
                 place.me.decisions.show(id=missing)
         assert place.events("DecisionRead") == []
