@@ -57,6 +57,10 @@ class Dialect(Protocol):
         """Return `text` with its `:name` parameters spelled as the driver wants them."""
         ...
 
+    def placed(self, text: str) -> str:
+        """Return `text` with its parameters as the driver wants them where they come in order."""
+        ...
+
     def like(self, column: str, pattern: str, *, ignore_case: bool) -> str:
         """Return the condition that a text fits a pattern with `%` and `_`."""
         ...
@@ -144,6 +148,10 @@ class Sqlite:
     def sql(self, text: str) -> str:
         """Return `text` as it is: SQLite knows `:name`."""
         return text
+
+    def placed(self, text: str) -> str:
+        """Return `text` with each `:name` written `?`."""
+        return _by_place(text, "?")
 
     def like(self, column: str, pattern: str, *, ignore_case: bool) -> str:
         """Return a LIKE that minds case, or one over lower-case texts."""
@@ -260,6 +268,10 @@ class Postgres:
         """Return `text` with `:name` written `%(name)s`."""
         return _pyformat(text)
 
+    def placed(self, text: str) -> str:
+        """Return `text` with each `:name` written `%s`."""
+        return _by_place(text.replace("%", "%%"), "%s")
+
     def like(self, column: str, pattern: str, *, ignore_case: bool) -> str:
         """Return LIKE or ILIKE, with no character that escapes, as on SQLite."""
         word = "ILIKE" if ignore_case else "LIKE"
@@ -314,6 +326,11 @@ class Postgres:
 @lru_cache(maxsize=2048)
 def _pyformat(text: str) -> str:
     return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
+
+
+@lru_cache(maxsize=64)
+def _by_place(text: str, mark: str) -> str:
+    return _PARAMETER.sub(mark, text)
 
 
 def dialect_for(address: str) -> Dialect:

@@ -31,6 +31,21 @@ def names(database: Database) -> list[str]:
 
 
 class TestTransactions:
+    def test_rows_are_written_in_the_order_of_their_parameters(self, database: Database) -> None:
+        with database.write() as tx:
+            tx.run_placed(
+                "INSERT INTO project (name, id, created_us) VALUES (:name, '100%' || :id, :now)",
+                [("a", "prj_a", 1), ("b", "prj_b", 2)],
+            )
+            tx.run_placed("INSERT INTO nowhere (id) VALUES (:id)", [])
+        with pytest.raises(Conflict), database.write() as tx:
+            tx.run_placed(INSERT.removesuffix(" RETURNING pk"), [("prj_c", "a", 3)])
+        with database.read() as tx:
+            assert tx.rows(Project, "SELECT id, name, created_us FROM project ORDER BY name") == [
+                Project("100%prj_a", "a", 1),
+                Project("100%prj_b", "b", 2),
+            ]
+
     def test_what_was_written_is_read_back_in_the_shape_asked_for(self, database: Database) -> None:
         add(database, "a")
         with database.read() as tx:

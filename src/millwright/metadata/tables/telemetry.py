@@ -127,25 +127,15 @@ def append_points(
     rows = [
         (number[point.key], point.time_us, point.step, *_stored(point.value)) for point in points
     ]
-    tx.run_many(
+    tx.run_placed(
         f"INSERT INTO metric_point (run_pk, key_pk, time_us, step, value, nan) "
         f"VALUES ({run_pk:d}, :key, :time, :step, :value, :nan) ON CONFLICT DO NOTHING",
-        [
-            {"key": key, "time": time, "step": step, "value": value, "nan": nan}
-            for key, time, step, value, nan in rows
-        ],
+        rows,
     )
-    newest: dict[int, tuple[int, int, float, int]] = {}
-    lowest: dict[int, float] = {}
-    highest: dict[int, float] = {}
+    by_key: dict[int, list[tuple[int, int, float, int]]] = {}
     for key, time, step, value, nan in rows:
-        found = (step, time, value, nan)
-        if key not in newest or found > newest[key]:
-            newest[key] = found
-        if not nan:
-            lowest[key] = min(value, lowest.get(key, value))
-            highest[key] = max(value, highest.get(key, value))
-    tx.run_many(
+        by_key.setdefault(key, []).append((step, time, value, nan))
+    tx.run_placed(
         f"""
         INSERT INTO metric_latest (run_pk, key_pk, experiment_pk, time_us, step, value, nan,
             min_value, max_value)
@@ -162,19 +152,17 @@ def append_points(
                 OR excluded.max_value IS NULL
                 THEN metric_latest.max_value ELSE excluded.max_value END
         """,
-        [
-            {
-                "key": key,
-                "time": time,
-                "step": step,
-                "value": value,
-                "nan": nan,
-                "low": lowest.get(key),
-                "high": highest.get(key),
-            }
-            for key, (step, time, value, nan) in newest.items()
-        ],
+        [(key, *_summed_up(stored)) for key, stored in by_key.items()],
     )
+
+
+def _summed_up(
+    stored: list[tuple[int, int, float, int]],
+) -> tuple[int, int, float, int, float | None, float | None]:
+    """Return time, step, value and nan of the newest point, and the extremes of all."""
+    step, time, value, nan = max(stored)
+    values = [value for _, _, value, nan in stored if not nan]
+    return time, step, value, nan, min(values, default=None), max(values, default=None)
 
 
 _IS_NEWER = (
