@@ -77,6 +77,18 @@ def check_length(noun: str, limit: int, text: str) -> str:
 
 def check_metric(key: str | None, value: object, timestamp: object, step: object, at: str) -> float:
     """Return a metric's value, an infinite one as the largest there is."""
+    if (
+        type(value) is float
+        and type(timestamp) is int
+        and type(step) is int
+        and timestamp >= 0
+        and math.isfinite(value)
+        and key is not None
+        and len(key) <= MAX_KEY_CHARS
+        and not _fault_of_key(key)
+    ):
+        # A batch has a thousand, and nearly always all is as it should be.
+        return value
     check_key(key, _joined(at, "name"))
     if value is None:
         raise invalid(missing_value(_joined(at, "value")))
