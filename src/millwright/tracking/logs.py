@@ -87,10 +87,13 @@ class Logs:
             tables.upsert_links(tx, run_pk=handle.pk, links=links)
 
     def log_datasets(self, act: Act, run: RunId, datasets: Sequence[LoggedDataset]) -> None:
-        """Record data that a run read, of an ended run too, as its client describes it."""
+        """Record data that a run read, of an ended run too, as its client describes it.
+
+        Data that it has read already keep the context and tags that they were read with first.
+        """
         with self._database.write() as tx:
             handle = lock_active(tx, act.project_key, run)
-            input_tables.upsert_datasets(
+            input_tables.insert_datasets(
                 tx, run_pk=handle.pk, experiment_pk=handle.experiment_pk, datasets=datasets
             )
             if handle.status != "running":

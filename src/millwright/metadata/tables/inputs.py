@@ -25,10 +25,10 @@ class _DatasetRow(Struct, frozen=True, kw_only=True):
     tags_json: str
 
 
-def upsert_datasets(
+def insert_datasets(
     tx: Writer, *, run_pk: int, experiment_pk: int, datasets: Sequence[LoggedDataset]
 ) -> None:
-    """Record data that a run read; the same again changes its tags."""
+    """Record data that a run read; the same again changes nothing, neither context nor tags."""
     for one in datasets:
         given = {
             "experiment": experiment_pk,
@@ -54,8 +54,7 @@ def upsert_datasets(
             SELECT CAST(:run AS BIGINT), pk, CAST(:context AS TEXT), CAST(:tags AS TEXT)
             FROM logged_dataset
             WHERE experiment_pk = :experiment AND name = :name AND digest = :digest
-            ON CONFLICT (run_pk, dataset_pk)
-                DO UPDATE SET context = excluded.context, tags_json = excluded.tags_json
+            ON CONFLICT (run_pk, dataset_pk) DO NOTHING
             """,
             run=run_pk,
             context=one.context,

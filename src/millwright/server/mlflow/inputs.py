@@ -71,12 +71,8 @@ def log_inputs(call: Call) -> Json:
     datasets = [_dataset(one) for one in given.datasets]
     uses = [ModelUse(way="input", model=found_model(call, m.model_id)) for m in given.models]
     with of_run(given.run_id):
-        read = {(one.name, one.digest) for one in call.door.runs.show(ref=run).datasets}
-        # Data keep the context and tags that they were read with first, as in stock.
-        new = {(one.name, one.digest): one for one in reversed(datasets)}
-        first = [one for key, one in reversed(new.items()) if key not in read]
         # With no data, too: it is what says whether the run takes any.
-        call.door.runs.log_datasets(run=run, datasets=first)
+        call.door.runs.log_datasets(run=run, datasets=datasets)
         if uses:
             call.door.logged_models.log_uses(run=run, uses=uses)
     return {}
