@@ -80,8 +80,8 @@ class Metrics:
         highest point, so that no peak is lost; first and last stay too. A metric that a run
         does not have is left out. Raises Invalid for more than 1,000 curves at once.
         """
-        if not 4 <= limit <= MAX_CURVE_POINTS:
-            raise Invalid(f"a curve has 4 to {MAX_CURVE_POINTS} points, not {limit}")
+        if not 1 <= limit <= MAX_CURVE_POINTS:
+            raise Invalid(f"a curve has 1 to {MAX_CURVE_POINTS} points, not {limit}")
         if len(runs) * len(keys) > MAX_CURVES:
             raise Invalid(
                 f"{len(runs)} runs with {len(keys)} metrics are more than {MAX_CURVES} curves",
@@ -128,10 +128,12 @@ def thin(
     """Return at most `limit` of the points (value, nan, time, step), in their order.
 
     First and last stay, and of each stretch between its lowest and its highest; one of a stretch
-    that is not a number stays where nothing else of it does. O(n) time.
+    that is not a number stays where nothing else of it does. Of one point it is the last. O(n).
     """
     if len(points) <= limit:
         return list(points)
+    if limit == 1:
+        return [points[-1]]
     inner = points[1:-1]
     stretches = (limit - 2) // 2
     kept = [points[0]]

@@ -107,15 +107,15 @@ class TestCurves:
     def test_too_much_at_once_is_refused(self, tracked: Tracked, run: RunId) -> None:
         with pytest.raises(Invalid, match="more than 1000 curves"):
             tracked.runs.metrics.curves(tracked.key, [run] * 40, ["m"] * 40)
-        with pytest.raises(Invalid, match="a curve has 4 to"):
-            tracked.runs.metrics.curves(tracked.key, [run], ["m"], limit=3)
+        with pytest.raises(Invalid, match="a curve has 1 to"):
+            tracked.runs.metrics.curves(tracked.key, [run], ["m"], limit=0)
 
 
 @given(
     st.lists(
         st.tuples(st.floats(-1e6, 1e6), st.sampled_from([0, 0, 0, 1])), min_size=1, max_size=300
     ),
-    st.integers(4, 40),
+    st.integers(1, 40),
 )
 def test_a_thinned_curve_keeps_ends_and_extremes_in_order(
     values: list[tuple[float, int]], limit: int
@@ -124,8 +124,10 @@ def test_a_thinned_curve_keeps_ends_and_extremes_in_order(
     kept = thin(points, limit)
     assert len(kept) <= limit
     assert kept == [one for one in points if one in kept]
-    assert (kept[0], kept[-1]) == (points[0], points[-1])
+    assert kept[-1] == points[-1]
+    if limit > 1:
+        assert kept[0] == points[0]
     numbers = [value for value, nan, _, _ in points if not nan]
-    if numbers:
+    if numbers and limit >= 4:
         shown = [value for value, nan, _, _ in kept if not nan]
         assert (min(shown), max(shown)) == (min(numbers), max(numbers))

@@ -115,9 +115,9 @@ def interval(call: Call) -> Json:
             f"GetMetricHistoryBulkInterval request must specify at most {MAX_BULK_RUNS} run_ids. "
             f"Received {len(given.run_ids)} run_ids."
         )
-    if not 4 <= given.max_results <= MAX_INTERVAL_POINTS:
+    if not 1 <= given.max_results <= MAX_INTERVAL_POINTS:
         raise invalid(
-            f"max_results must be between 4 and {MAX_INTERVAL_POINTS}. "
+            f"max_results must be between 1 and {MAX_INTERVAL_POINTS}. "
             f"Received {given.max_results}."
         )
     if (given.start_step is None) != (given.end_step is None):

@@ -65,6 +65,9 @@ def test_a_curve_is_thinned(api: Api, run: str) -> None:
     assert (steps[0], steps[-1]) == (0, COUNT - 1)
     assert steps == sorted(steps)
     assert 25 <= len(steps) <= 60
+    for few, kept in ((1, [COUNT - 1]), (2, [0, COUNT - 1]), (3, [0, COUNT - 1])):
+        thin = api.get("metrics/get-history-bulk-interval", **{**given, "max_results": few})
+        assert [one["step"] for one in thin["metrics"]] == kept
     part = api.get("metrics/get-history-bulk-interval", **given, start_step=10, end_step=20)
     assert [one["step"] for one in part["metrics"]] == list(range(10, 21))
 
@@ -91,7 +94,7 @@ def test_a_curve_is_thinned(api: Api, run: str) -> None:
         ("get-history-bulk-interval", {"run_ids": [NO_RUN] * 101, "metric_key": "m"}, INVALID),
         (
             "get-history-bulk-interval",
-            {**OF_RUNS, "max_results": 3},
+            {**OF_RUNS, "max_results": 0},
             INVALID,
         ),
         (
