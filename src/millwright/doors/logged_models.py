@@ -31,6 +31,13 @@ class DatasetRef(Struct, frozen=True, kw_only=True):
     digest: str | None = None
 
 
+class MeasuredOrder(Struct, frozen=True, kw_only=True):
+    """A term of an order: a metric by its values on some data, as `metrics.auc DESC`."""
+
+    by: str
+    dataset: DatasetRef
+
+
 class LoggedModels(Protocol):
     """Models that runs made; `experiment` is a name, or a number written `#3`."""
 
@@ -96,7 +103,7 @@ class LoggedModels(Protocol):
         *,
         experiments: list[str] | None = None,
         filter: str = "",
-        order: list[str] | None = None,
+        order: list[str | MeasuredOrder] | None = None,
         datasets: list[DatasetRef] | None = None,
         limit: int = 100,
         token: str | None = None,

@@ -110,6 +110,8 @@ class Order:
 
     field: Field
     descending: bool
+    rows: str | None = None
+    """The SQL of the rows that it looks into, where not into all of the entity's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from millwright.core.clock import Clock
@@ -16,7 +16,7 @@ from millwright.journal.log import Journal
 from millwright.metadata.connection import Value
 from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.dialects import in_list
-from millwright.metadata.filters import Vocabulary, parse_filter, parse_order
+from millwright.metadata.filters import Order, Vocabulary, parse_filter, parse_order
 from millwright.metadata.paging import read_token, write_token
 from millwright.metadata.tables import finding
 from millwright.metadata.tables import inputs as input_tables
@@ -265,7 +265,7 @@ class LoggedModels:
         *,
         experiments: Sequence[str],
         filter_: str = "",
-        order: Sequence[str] = (),
+        order: Sequence[tuple[str, DatasetName | None]] = (),
         datasets: Sequence[DatasetName] = (),
         limit: int = 100,
         token: str | None = None,
@@ -273,15 +273,16 @@ class LoggedModels:
         """Return models of these experiments that are not deleted, newest first where unordered.
 
         Comparisons of metrics are held against values measured on `datasets` where these are
-        given. Raises FilterError and Invalid.
+        given; a term of the order looks at those of its own. Raises FilterError and Invalid.
         """
         if not 1 <= limit <= MAX_PAGE:
             raise Invalid(f"a page holds 1 to {MAX_PAGE} models, not {limit}")
         clauses = parse_filter(filter_, VOCABULARY)
-        orders = parse_order(order, VOCABULARY)
+        given: dict[str, Value] = {}
+        orders = [_ordered(given, term, dataset) for term, dataset in order]
         with self._database.read() as tx:
             rows = [find_experiment(tx, project_key, ref) for ref in experiments]
-            scope = _scope(project_key, [row.pk for row in rows], datasets)
+            scope = _scope(given, project_key, [row.pk for row in rows], datasets)
             after = None if token is None else read_token(token)
             pks, cursor = finding.find(tx, scope, clauses, orders, limit=limit, after=after)
             models = tables.to_models(tx, tables.list_by_key(tx, pks=pks))
@@ -310,24 +311,18 @@ def _no_model(model: str) -> NotFound:
     return NotFound(f"no logged model {model!r} in this project")
 
 
-def _scope(project_key: int, experiments: list[int], datasets: Sequence[DatasetName]) -> Scope:
+def _scope(
+    given: dict[str, Value],
+    project_key: int,
+    experiments: list[int],
+    datasets: Sequence[DatasetName],
+) -> Scope:
+    given["project"] = project_key
     conditions = ["m.project_id = :project", "m.deleted_us IS NULL"]
-    given: dict[str, Value] = {"project": project_key}
     if experiments:
         fragment, more = in_list("experiment", experiments)
         conditions.append(f"m.experiment_pk IN {fragment}")
         given |= more
-    measured = "FROM logged_model_metric c WHERE c.model_pk = m.pk AND c.key = :key"
-    on: list[str] = []
-    for number, dataset in enumerate(datasets):
-        given[f"name_{number}"] = dataset.name
-        one = f"c.dataset_name = :name_{number}"
-        if dataset.digest is not None:
-            given[f"digest_{number}"] = dataset.digest
-            one += f" AND c.dataset_digest = :digest_{number}"
-        on.append(f"({one})")
-    if on:
-        measured += f" AND ({' OR '.join(on)})"
     return Scope(
         tables="logged_model m",
         alias="m",
@@ -335,9 +330,32 @@ def _scope(project_key: int, experiments: list[int], datasets: Sequence[DatasetN
         given=given,
         attributes=ATTRIBUTES,
         children={
-            "metric": measured,
+            "metric": _measured(given, datasets),
             "param": "FROM logged_model_param c WHERE c.model_pk = m.pk AND c.key = :key",
             "tag": "FROM logged_model_tag c WHERE c.model_pk = m.pk AND c.key = :key",
         },
         last=(("m.created_us", True), ("m.id", False)),
     )
+
+
+def _ordered(given: dict[str, Value], term: str, dataset: DatasetName | None) -> Order:
+    order = parse_order([term], VOCABULARY)[0]
+    if order.field.entity != "metric":
+        return order
+    return replace(order, rows=_measured(given, [] if dataset is None else [dataset]))
+
+
+def _measured(given: dict[str, Value], datasets: Sequence[DatasetName]) -> str:
+    """Return the SQL of a metric's values, on any of these data where there are some."""
+    on: list[str] = []
+    for dataset in datasets:
+        name = f"name_{len(given)}"
+        given[name] = dataset.name
+        one = f"c.dataset_name = :{name}"
+        if dataset.digest is not None:
+            digest = f"digest_{len(given)}"
+            given[digest] = dataset.digest
+            one += f" AND c.dataset_digest = :{digest}"
+        on.append(f"({one})")
+    rows = "FROM logged_model_metric c WHERE c.model_pk = m.pk AND c.key = :key"
+    return f"{rows} AND ({' OR '.join(on)})" if on else rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from millwright.core.ids import LoggedModelId, RunId
-from millwright.doors.logged_models import DatasetRef, FoundModels
+from millwright.doors.logged_models import DatasetRef, FoundModels, MeasuredOrder
 from millwright.doors.studies import StudyReport
 from millwright.records.runs import (
     ArtifactEntry,
@@ -93,7 +93,7 @@ class LoggedModels(Service):
         *,
         experiments: list[str] | None = None,
         filter: str = "",
-        order: list[str] | None = None,
+        order: list[str | MeasuredOrder] | None = None,
         datasets: list[DatasetRef] | None = None,
         limit: int = 100,
         token: str | None = None,
@@ -102,7 +102,7 @@ class LoggedModels(Service):
             self.session.key,
             experiments=experiments or (),
             filter_=filter,
-            order=order or (),
+            order=[_ordered(term) for term in order or ()],
             datasets=[DatasetName(one.name, one.digest) for one in datasets or ()],
             limit=limit,
             token=token,
@@ -183,3 +183,9 @@ class Views(Service):
 
     def delete(self, *, name: str, reason: str = "") -> None:
         self.home.views.delete(self.session.act(reason), name)
+
+
+def _ordered(term: str | MeasuredOrder) -> tuple[str, DatasetName | None]:
+    if isinstance(term, str):
+        return term, None
+    return term.by, DatasetName(term.dataset.name, term.dataset.digest)

@@ -77,19 +77,22 @@ def test_models_are_found_by_what_was_measured_on_which_data(
         models.log_metrics(tracked.act, by_name[name].id, [metric, metric])
 
     def names(filter_: str, *order: str, on: str | None = None) -> list[str]:
+        data = None if on is None else DatasetName(on)
         found = models.search(
             tracked.key,
             experiments=["Default"],
             filter_=filter_,
-            order=order,
-            datasets=[] if on is None else [DatasetName(on)],
+            order=[(term, data) for term in order],
+            datasets=[] if data is None else [data],
         )
         return [model.name for model in found.models]
 
     assert names("") == ["x", "forest", "tree"]
     assert names("metrics.auc > 0.95") == ["tree"]
     assert names("metrics.auc > 0.95", on="test") == []
+    assert names("", "metrics.auc DESC") == ["tree", "forest", "x"]
     assert names("", "metrics.auc DESC", on="test") == ["forest", "tree", "x"]
+    assert names("", "metrics.auc DESC", on="fit") == ["tree", "x", "forest"]
     assert names("params.kind = 'f'") == ["forest"]
     assert names("name LIKE '%e%' AND status = 'PENDING'", "name") == ["forest", "tree"]
     with pytest.raises(FilterError, match="Invalid attribute key"):

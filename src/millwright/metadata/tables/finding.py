@@ -85,7 +85,7 @@ def find(
 def _condition(tx: Reader, scope: Scope, clause: Clause, given: dict[str, Value]) -> str:
     if clause.field.entity == "attribute":
         return _compare(tx, scope.attributes[clause.field.key].sql, clause, given)
-    inner = _child(scope, clause.field.entity, clause.field.key, given)
+    inner = _keyed(scope.children[clause.field.entity], clause.field.key, given)
     if clause.op == "IS NULL":
         return f"NOT EXISTS (SELECT 1 {inner})"
     if clause.op == "IS NOT NULL":
@@ -97,10 +97,10 @@ def _condition(tx: Reader, scope: Scope, clause: Clause, given: dict[str, Value]
     return f"EXISTS (SELECT 1 {inner} AND {compared})"
 
 
-def _child(scope: Scope, entity: str, key: str, given: dict[str, Value]) -> str:
+def _keyed(rows: str, key: str, given: dict[str, Value]) -> str:
     name = f"key{len(given)}"
     given[name] = key
-    return scope.children[entity].replace(":key", f":{name}")
+    return rows.replace(":key", f":{name}")
 
 
 def _compare(tx: Reader, column: str, clause: Clause, given: dict[str, Value]) -> str:
@@ -125,7 +125,7 @@ def _terms(scope: Scope, order: Order, given: dict[str, Value]) -> list[Term]:
             (f"CASE WHEN {spelled.sql} IS NULL THEN 1 ELSE 0 END", False),
             (f"coalesce({spelled.sql}, {zero})", order.descending),
         ]
-    inner = _child(scope, order.field.entity, order.field.key, given)
+    inner = _keyed(order.rows or scope.children[order.field.entity], order.field.key, given)
     if order.field.entity == "metric":
         newest = f"{inner} ORDER BY c.time_us DESC, c.step DESC LIMIT 1"
         return [

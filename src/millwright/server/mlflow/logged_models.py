@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from millwright.core.errors import Invalid, NotFound
 from millwright.core.ids import from_hex
-from millwright.doors.logged_models import DatasetRef
+from millwright.doors.logged_models import DatasetRef, MeasuredOrder
 from millwright.records.access import Permission
 from millwright.records.runs import LoggedModel, LoggedModelStatus
 from millwright.server.mlflow import checks
@@ -199,7 +199,7 @@ def search(call: Call) -> Json:
     found = call.door.logged_models.search(
         experiments=known,
         filter=_in_our_ids(given.filter),
-        order=[f"{one.field_name} {'ASC' if one.ascending else 'DESC'}" for one in given.order_by],
+        order=[_ordered(one) for one in given.order_by],
         datasets=[
             DatasetRef(name=one.dataset_name, digest=one.dataset_digest) for one in given.datasets
         ],
@@ -210,6 +210,15 @@ def search(call: Call) -> Json:
     if found.next_token:
         answer["next_page_token"] = found.next_token
     return answer
+
+
+def _ordered(given: _OrderBy) -> str | MeasuredOrder:
+    term = f"{given.field_name} {'ASC' if given.ascending else 'DESC'}"
+    if not given.dataset_name:
+        return term
+    return MeasuredOrder(
+        by=term, dataset=DatasetRef(name=given.dataset_name, digest=given.dataset_digest or None)
+    )
 
 
 def _shown(call: Call, *, deleted: bool = False) -> LoggedModel:

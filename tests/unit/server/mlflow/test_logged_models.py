@@ -115,6 +115,10 @@ def test_models_are_found_by_what_was_measured(api: Api) -> None:
     assert names(order_by=best) == ["m3", "m2", "m1", "m0"]
     assert names(filter="metrics.acc >= 0.5", order_by=best) == ["m3", "m2"]
     assert names(datasets=[{"dataset_name": "eval"}], filter="metrics.acc > 0.5") == ["m3"]
+    on = {"field_name": "metrics.acc", "dataset_name": "eval"}
+    assert names(order_by=[on]) == ["m1", "m3", "m2", "m0"]
+    assert names(order_by=[{**on, "dataset_digest": "other"}, *best]) == ["m3", "m2", "m1", "m0"]
+    assert names(order_by=best, datasets=[{"dataset_name": "eval"}]) == ["m3", "m2", "m1", "m0"]
     assert names(filter="params.n = '2'") == ["m2"]
     assert names(filter=f"model_id = '{models[1]}'") == ["m1"]
     measured = shown(api, models[1])["data"]["metrics"]
