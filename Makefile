@@ -53,6 +53,7 @@ interop: setup $(ENVIRONMENTS:%=.interop/%/ready) $(if $(TORCH),.interop/torch/u
 
 storm: setup
 	$(BIN)/python -m pytest -n0 -m storm --durations=20 tests
+	$(BIN)/python -m pytest -n $(WORKERS) -m "hypothesis and not storm" --hypothesis-profile others tests
 
 lint: setup
 	$(BIN)/ruff check .

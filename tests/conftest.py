@@ -8,12 +8,26 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
 from fixtures import postgres
 from millwright.metadata.database import Database
 from millwright.metadata.migrations.upgrade import upgrade
+
+# The same examples each time, however slow the machine: a red run says something of the change.
+# `make storm` looks for others, which nobody has tried yet.
+hypothesis.settings.register_profile(
+    "same",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "others", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

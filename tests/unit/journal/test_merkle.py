@@ -95,7 +95,7 @@ class TestInclusion:
                     LEAVES[index], index=index, size=size, path=path, root=ROOTS[size]
                 )
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(data=st.data())
     def test_nothing_else_is(self, data: st.DataObject) -> None:
         size = data.draw(st.integers(1, MANY))
@@ -133,7 +133,7 @@ class TestConsistency:
                     old=old, new=new, old_root=ROOTS[old], new_root=ROOTS[new], path=path
                 )
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(data=st.data())
     def test_and_no_other(self, data: st.DataObject) -> None:
         new = data.draw(st.integers(2, MANY))

@@ -194,7 +194,7 @@ def test_a_lying_header_is_found() -> None:
         assert segments.verify_segment(header, found.index, found.payload), change
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     which=st.sampled_from(["index", "payload"]),
     place=st.floats(0, 1, exclude_max=True),

@@ -55,9 +55,7 @@ def paged(runs: list[Run], size: int) -> Iterator[list[Run]]:
     yield from (runs[at : at + size] for at in range(0, len(runs), size))
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LOGGED, st.integers(1, 4))
 def test_pages_make_one_table_in_their_order(
     tmp_path: Path, logged: list[Logged], size: int

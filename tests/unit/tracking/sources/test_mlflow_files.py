@@ -158,7 +158,7 @@ def test_a_run_that_changed_has_another_mark(folder: Path) -> None:
     assert after[CHILD] == before[CHILD]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_any_bytes_in_place_of_a_file_are_read_or_named(folder: Path, data: bytes) -> None:
     (folder / "7" / PARENT / "meta.yaml").write_bytes(data)

@@ -30,7 +30,7 @@ def whole(data: bytes) -> list[bytes]:
     return [one.data for one in read_log(io.BytesIO(data)) if isinstance(one, Logged)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(SIZES, max_size=5))
 def test_records_of_any_size_come_back(sizes: list[int]) -> None:
     records = [record(size, number) for number, size in enumerate(sizes)]
@@ -40,7 +40,7 @@ def test_records_of_any_size_come_back(sizes: list[int]) -> None:
     assert [one for one in found if isinstance(one, Gap)] == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(SIZES, min_size=1, max_size=4), st.data())
 def test_a_log_that_was_cut_off_gives_what_is_whole(sizes: list[int], data: st.DataObject) -> None:
     records = [record(size, number) for number, size in enumerate(sizes)]
@@ -65,7 +65,6 @@ def test_a_damaged_chunk_costs_the_rest_of_its_block_only() -> None:
     assert whole(bytes(written)) == records[:4] + records[33:]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_named(data: bytes) -> None:
     for one in read_log(io.BytesIO(write_log([]) + data)):
