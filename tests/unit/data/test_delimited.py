@@ -83,7 +83,7 @@ def test_a_file_of_blank_lines_is_empty(tmp_path: Path) -> None:
 FIELD = st.text(st.sampled_from('ab1,"\n\r é'), max_size=5)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows=st.integers(2, 4).flatmap(
         lambda n: st.lists(st.lists(FIELD, min_size=n, max_size=n), min_size=1, max_size=8)
@@ -108,7 +108,7 @@ def test_chunks_may_fall_anywhere(
     assert read.shape == (len(rows), len(names))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.lists(st.sampled_from([b"a", b",", b"\n", b"\r\n", b'"', b"1"]), max_size=25))
 def test_whatever_the_bytes_polars_reads_what_we_let_pass(
     data: list[bytes], tmp_path_factory: pytest.TempPathFactory

@@ -76,7 +76,7 @@ VALUES = st.fixed_dictionaries(
 SCHEMA = pl.Schema({"f": pl.Float64(), "s": pl.String(), "i": pl.Int64(), "b": pl.Boolean()})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=st.lists(VALUES, min_size=1, max_size=12), cut=st.integers(0, 12))
 def test_equal_frames_have_equal_bytes_however_they_were_made(
     rows: list[dict[str, object]], cut: int

@@ -69,7 +69,7 @@ def test_times_are_read_as_utc() -> None:
     ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1))
 def test_integers_survive_their_text(values: list[int]) -> None:
     texts = [str(value) for value in values]
@@ -77,7 +77,7 @@ def test_integers_survive_their_text(values: list[int]) -> None:
     assert read(texts, "integer") == values
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
 def test_floats_survive_their_text(values: list[float]) -> None:
     assert read([repr(value) for value in values], "float") == values

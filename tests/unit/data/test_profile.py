@@ -67,7 +67,7 @@ def test_rows_are_counted_in_the_bins_of_a_reference() -> None:
     assert x.rows == w.rows == 100
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(
         st.tuples(st.none() | st.integers(-99, 99), st.none() | st.text(max_size=3)), min_size=1

@@ -66,7 +66,7 @@ class TestHashes:
     def test_no_rows_have_no_hashes(self) -> None:
         assert len(row_hashes(FRAME.clear(), ["id"])) == 0
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(
         st.lists(st.integers(-(2**40), 2**40), max_size=12),
         st.lists(st.integers(-(2**40), 2**40), max_size=12),
@@ -79,7 +79,7 @@ class TestHashes:
         )
         assert shared(one, other, ["k"]) == len(set(first) & set(second))
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=12))
     def test_floats_are_told_apart_exactly(self, values: list[float]) -> None:
         found = row_hashes(pl.DataFrame({"k": values}), ["k"])

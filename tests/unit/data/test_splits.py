@@ -20,7 +20,7 @@ def frame_of(keys: list[int | None]) -> pl.DataFrame:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(keys=KEYS, seed=st.integers(-3, 3))
 def test_every_row_is_on_one_side_and_no_key_on_two(keys: list[int | None], seed: int) -> None:
     frame = frame_of(keys)
@@ -32,7 +32,7 @@ def test_every_row_is_on_one_side_and_no_key_on_two(keys: list[int | None], seed
     assert len(set[int | None]().union(*sets)) == sum(map(len, sets))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(keys=KEYS, more=KEYS)
 def test_neither_order_nor_later_rows_move_a_key(
     keys: list[int | None], more: list[int | None]
@@ -46,7 +46,7 @@ def test_neither_order_nor_later_rows_move_a_key(
     assert sides(keys).items() <= later.items()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["a", "b", None])), min_size=1))
 def test_without_a_key_equal_rows_share_a_side(rows: list[tuple[int, str | None]]) -> None:
     frame = pl.DataFrame(rows, schema={"n": pl.Int64, "s": pl.String}, orient="row")

@@ -137,7 +137,7 @@ def test_a_report_that_passed_is_given_back() -> None:
     assert report.results[0].message == "number of rows at least 1: there are 4"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     values=st.lists(st.none() | st.integers(-5, 5), max_size=30),
     cut=st.integers(0, 30),

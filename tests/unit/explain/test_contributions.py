@@ -49,7 +49,7 @@ numbers = st.floats(-10, 10, allow_nan=False)
 row_values = st.tuples(numbers, numbers, numbers, st.sampled_from(["x", "y"]))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(row_values, st.lists(row_values, min_size=1, max_size=4))
 def test_exact_values_are_the_mean_gain_over_every_order(
     row: tuple[float, float, float, str], background: list[tuple[float, float, float, str]]

@@ -47,7 +47,7 @@ def by_every_coalition(ensemble: Ensemble, row: Floats, background: Floats) -> l
     return list(found.values.values())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 5), st.booleans())
 def test_values_equal_those_of_every_coalition(seed: int, depth: int, missing: bool) -> None:
     random = np.random.default_rng(seed)

@@ -47,7 +47,7 @@ def test_the_same_answers_differ_by_nothing(metric: str) -> None:
     assert (found.difference.lower, found.difference.estimate, found.difference.upper) == (0, 0, 0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.sampled_from(METRICS))
 def test_a_difference_turned_round_has_the_other_sign(seed: int, metric: str) -> None:
     one, truth = made(60, skill=1.0, seed=seed)

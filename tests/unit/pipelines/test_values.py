@@ -78,7 +78,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(value=JSON)
 def test_json_comes_back_as_it_was(value: object) -> None:
     values = Values(ArtifactStore(MemoryBackend()))

@@ -119,7 +119,7 @@ def test_a_text_cut_short_is_corrupt(share: float) -> None:
         check_lightgbm(TEXT[:cut])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, len(TEXT) - 1), st.text(min_size=1, max_size=4))
 def test_a_changed_text_passes_or_fails_with_an_error_of_ours(place: int, change: str) -> None:
     with suppress(MillwrightError):

@@ -78,7 +78,7 @@ def test_what_is_no_ubjson_is_said(data: bytes, why: str) -> None:
     assert why in caught.value.why
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, len(MODEL) - 1), st.binary(min_size=1, max_size=8))
 def test_no_change_gets_past_with_another_error(place: int, change: bytes) -> None:
     for data in (MODEL[:place], MODEL[:place] + change + MODEL[place + len(change) :]):

@@ -121,7 +121,7 @@ def test_what_is_no_model_is_corrupt(data: bytes) -> None:
         check_xgboost(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, len(UBJ) - 1), st.binary(min_size=1, max_size=4))
 def test_a_changed_file_passes_or_fails_with_an_error_of_ours(place: int, change: bytes) -> None:
     with suppress(MillwrightError):

@@ -392,7 +392,7 @@ acts = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(acts, st.integers(1, 60))
 def test_whatever_happens_all_arrives_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int]], max_queued: int

@@ -55,7 +55,7 @@ def test_the_order_of_variants_does_not_matter(key: str, weight: int) -> None:
     assert choose(variants, salt="s", key=key) == choose(variants[::-1], salt="s", key=key)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.text(min_size=1), st.integers(0, WEIGHT_TOTAL))
 def test_the_candidate_gets_its_share_of_the_keys(salt: str, weight: int) -> None:
     share = sum(version_for(str(n), weight, salt=salt) == 2 for n in range(4000)) / 4000

@@ -30,7 +30,7 @@ def batch(tensors: list[dict[str, object]], columns: list[Column]) -> Batch:
     return batch_of(msgspec.json.decode(json.dumps(tensors).encode(), type=list[Tensor]), columns)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3),
@@ -182,7 +182,7 @@ def test_a_single_column_takes_its_own_datatype(
         batch([tensor([bad], shape=[1], datatype=datatype)], columns)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-10, 10) | st.floats() | st.text(max_size=3),

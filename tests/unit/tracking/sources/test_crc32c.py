@@ -38,7 +38,7 @@ def test_short_data_is_summed_as_defined(data: bytes) -> None:
     assert crc32c(data) == bit_by_bit(data)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers((1 << 14) - 2, (1 << 14) + 3000), st.integers(0, 255))
 def test_long_data_is_summed_in_lanes_to_the_same(size: int, fill: int) -> None:
     data = bytes((fill * at * at + at // 7) & 0xFF for at in range(size))
