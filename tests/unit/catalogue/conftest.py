@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from fixtures.homes import SOURCE, Place, made_place
+from fixtures.homes import SOURCE, Place
 from fixtures.steps import Stage, make_stage
 from millwright.core.ids import RunId
-from millwright.testing.clock import FakeClock
 
 
 @pytest.fixture
-def place(sqlite_address: str, tmp_path: Path) -> Iterator[Place]:
-    with made_place(sqlite_address, tmp_path, FakeClock()) as place:
-        yield place
+def place(sqlite_place: Place) -> Place:
+    return sqlite_place
 
 
 @pytest.fixture

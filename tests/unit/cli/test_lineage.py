@@ -1,26 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from fixtures.command_line import Mill, plain
-from fixtures.homes import SOURCE, Place, made_place, table
+from fixtures.homes import SOURCE, Place, table
 from millwright.cli.lineage import lineage_lines, lineage_of_run, lineage_of_version
 from millwright.core.errors import NotFound
 from millwright.core.ids import LoggedModelId, RunId, new_id
 from millwright.doors.door import Door
 from millwright.records.data import DatasetVersion
 from millwright.records.runs import LoggedDataset, ModelUse
-from millwright.testing.clock import FakeClock
 
 
 @pytest.fixture
-def place(sqlite_address: str, tmp_path: Path) -> Iterator[Place]:
-    with made_place(sqlite_address, tmp_path, FakeClock()) as place:
-        yield place
+def place(sqlite_place: Place) -> Place:
+    return sqlite_place
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from fixtures.homes import SOURCE, Place, made_place
+from fixtures.homes import SOURCE, Place
 from fixtures.registries import packaged
 from millwright.artifacts.trees import put_tree
 from millwright.core.canonical import encode
@@ -15,14 +13,7 @@ from millwright.core.errors import Corrupt, NotFound
 from millwright.journal.checkpoints import VerifierKey
 from millwright.records.models import Attestation
 from millwright.registry.attest import Predicate, verify_statement
-from millwright.testing.clock import FakeClock
 from millwright.tracking.environment import installed
-
-
-@pytest.fixture
-def place(address: str, tmp_path: Path) -> Iterator[Place]:
-    with made_place(address, tmp_path, FakeClock()) as place:
-        yield place
 
 
 def said(found: Attestation) -> Predicate:

@@ -1,24 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
 
 from fixtures.example_host import example_of
-from fixtures.homes import SOURCE, Place, made_place
+from fixtures.homes import SOURCE, Place
 from millwright.core.errors import NotFound
 from millwright.core.ids import RunId, new_id
 from millwright.governance.cards import notes_of
 from millwright.records.models import Model, ModelVersion
-from millwright.testing.clock import FakeClock
-
-
-@pytest.fixture
-def place(address: str, tmp_path: Path) -> Iterator[Place]:
-    with made_place(address, tmp_path, FakeClock()) as place:
-        yield place
 
 
 def test_a_card_tells_run_verdict_and_aliases(place: Place) -> None:

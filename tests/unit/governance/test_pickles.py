@@ -1,20 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from fixtures.homes import Place, made_place
+from fixtures.homes import Place
 from millwright.artifacts.trees import put_tree
 from millwright.core.errors import Denied, Invalid
-from millwright.testing.clock import FakeClock
-
-
-@pytest.fixture
-def place(address: str, tmp_path: Path) -> Iterator[Place]:
-    with made_place(address, tmp_path, FakeClock()) as place:
-        yield place
 
 
 def test_a_pickle_is_refused_until_it_is_allowed_and_after_it_is_taken_back(place: Place) -> None:

@@ -1,25 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import msgspec
 import pytest
 
-from fixtures.homes import Place, ServingLife, made_place
+from fixtures.homes import Place, ServingLife
 from millwright.core.digest import digest_bytes
 from millwright.core.errors import Corrupt
 from millwright.journal.captured import read_decisions
 from millwright.metadata.tables import segments as tables
 from millwright.metadata.tables.segments import SegmentRow
 from millwright.records.serving import Decision
-from millwright.testing.clock import FakeClock
 
 
 @pytest.fixture
-def place(sqlite_address: str, tmp_path: Path) -> Iterator[Place]:
-    with made_place(sqlite_address, tmp_path, FakeClock()) as place:
-        yield place
+def place(sqlite_place: Place) -> Place:
+    return sqlite_place
 
 
 def sealed(place: Place) -> tuple[SegmentRow, list[Decision]]:

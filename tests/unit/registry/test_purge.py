@@ -1,20 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from fixtures.homes import MODEL, Place, made_place
+from fixtures.homes import MODEL, Place
 from millwright.core.errors import Denied, NotFound
 from millwright.records.purges import Kept
-from millwright.testing.clock import FakeClock
-
-
-@pytest.fixture
-def place(address: str, tmp_path: Path) -> Iterator[Place]:
-    with made_place(address, tmp_path, FakeClock()) as place:
-        yield place
 
 
 def count(place: Place, table: str) -> int:

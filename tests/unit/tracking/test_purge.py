@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from fixtures.homes import SOURCE, Place, made_place
+from fixtures.homes import SOURCE, Place
 from millwright.core.errors import Denied, Invalid, NotFound
 from millwright.core.ids import ExperimentId, RunId
 from millwright.doors.logged_models import FoundModels
@@ -19,7 +16,6 @@ from millwright.records.runs import (
     RunLink,
 )
 from millwright.records.studies import IntRange
-from millwright.testing.clock import FakeClock
 from millwright.tracking import purge
 from millwright.tracking.files import run_folder
 from millwright.tracking.purge import reason_to_keep
@@ -46,12 +42,6 @@ TABLES = (
     "artifact_file",
     "experiment_tag",
 )
-
-
-@pytest.fixture
-def place(address: str, tmp_path: Path) -> Iterator[Place]:
-    with made_place(address, tmp_path, FakeClock()) as place:
-        yield place
 
 
 def rows(place: Place) -> dict[str, int]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,9 @@ from millwright.tracking.limits import Limits
 
 
 @pytest.fixture
-def place(address: str, tmp_path: Path) -> Iterator[Place]:
-    with made_place(address, tmp_path, FakeClock()) as place:
-        place.home.limits = Limits(runs_per_experiment=2, points_per_run=5, artifact_bytes=10)
-        yield place
+def place(place: Place) -> Place:
+    place.home.limits = Limits(runs_per_experiment=2, points_per_run=5, artifact_bytes=10)
+    return place
 
 
 def points(first: int, count: int) -> list[MetricPoint]:

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 import httpx
 import pytest
 
 from fixtures.example_host import serving
-from fixtures.homes import Place, made_place
+from fixtures.homes import Place
 from fixtures.mlflow_api import EXISTS, INVALID, MISSING, Api
 from millwright.server.host import Host
-from millwright.testing.clock import FakeClock
 
 pytestmark = pytest.mark.sockets
 
@@ -185,9 +182,8 @@ def test_what_cannot_be(
 
 
 @pytest.fixture
-def place(sqlite_address: str, tmp_path: Path) -> Iterator[Place]:
-    with made_place(sqlite_address, tmp_path, FakeClock()) as place:
-        yield place
+def place(sqlite_place: Place) -> Place:
+    return sqlite_place
 
 
 def test_a_protected_alias_says_why_not(place: Place) -> None:

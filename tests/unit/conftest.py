@@ -1,4 +1,4 @@
-"""A home of each kind of database, and one on SQLite only."""
+"""What the tests of many rooms share: a home of each kind of database, and one on SQLite only."""
 
 from __future__ import annotations
 
