@@ -125,6 +125,22 @@ def telling(place: Place, receiver: Receiver) -> Telling:
 
 
 @contextmanager
+def one_hangs(place: Place) -> Generator[tuple[Telling, Receiver, Receiver, threading.Event]]:
+    """Tell two receivers of everything; the first does not answer until the event is set."""
+    done = threading.Event()
+    with receiving() as slow, receiving() as quick:
+
+        def hold() -> None:
+            done.wait(10)
+
+        slow.hold = hold
+        telling = Telling(place.home, slow.origin, quick.origin)
+        telling.made(place.act, slow)
+        telling.made(place.act, quick)
+        yield telling, slow, quick, done
+
+
+@contextmanager
 def lived_in(address: str, folder: Path) -> Generator[Place]:
     """Make a home whose time goes on by itself, for threads that wait."""
     clock = FakeClock(now_us=time.time_ns() // 1000)
@@ -444,52 +460,32 @@ class TestDeliverer:
     def test_a_receiver_that_hangs_does_not_hold_up_another(
         self, sqlite_address: str, tmp_path: Path
     ) -> None:
-        done = threading.Event()
         with (
-            receiving() as slow,
-            receiving() as quick,
             lived_in(sqlite_address, tmp_path) as place,
+            one_hangs(place) as (telling, slow, quick, done),
+            telling.deliverer(),
         ):
-
-            def hold() -> None:
-                done.wait(10)
-
-            slow.hold = hold
-            telling = Telling(place.home, slow.origin, quick.origin)
-            telling.made(place.act, slow)
-            telling.made(place.act, quick)
-            with telling.deliverer():
-                place.me.models.create(name="churn")
-                slow.wait_for(1)
-                place.me.models.create(name="loans")
-                quick.wait_for(2)
-                done.set()
+            place.me.models.create(name="churn")
+            slow.wait_for(1)
+            place.me.models.create(name="loans")
+            quick.wait_for(2)
+            done.set()
 
     def test_a_webhook_that_hangs_takes_one_thread_however_much_waits_for_it(
         self, sqlite_address: str, tmp_path: Path
     ) -> None:
-        done = threading.Event()
         with (
-            receiving() as slow,
-            receiving() as quick,
             lived_in(sqlite_address, tmp_path) as place,
+            one_hangs(place) as (telling, slow, quick, done),
+            telling.deliverer(),
         ):
-
-            def hold() -> None:
-                done.wait(10)
-
-            slow.hold = hold
-            telling = Telling(place.home, slow.origin, quick.origin)
-            telling.made(place.act, slow)
-            telling.made(place.act, quick)
-            with telling.deliverer():
-                for number in range(2 * THREADS):
-                    place.me.models.create(name=f"m{number}")
-                quick.wait_for(2 * THREADS)
-                assert len(slow.received) == 1
-                done.set()
-                names = [one.said["data"]["name"] for one in slow.wait_for(2 * THREADS)]
-                assert names == [f"m{number}" for number in range(2 * THREADS)]
+            for number in range(2 * THREADS):
+                place.me.models.create(name=f"m{number}")
+            quick.wait_for(2 * THREADS)
+            assert len(slow.received) == 1
+            done.set()
+            names = [one.said["data"]["name"] for one in slow.wait_for(2 * THREADS)]
+            assert names == [f"m{number}" for number in range(2 * THREADS)]
 
     def test_a_receiver_that_asks_for_a_pause_gets_it(
         self, sqlite_address: str, tmp_path: Path

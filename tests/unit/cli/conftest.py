@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from fixtures.command_line import Mill
+from fixtures.estimators import forest, frame
 from millwright.cli.main import run
+from millwright.registry.package import write_package
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +37,23 @@ def mill(nowhere: Mill, project_template: Path) -> Mill:
     """The command line in a project with an empty home."""
     shutil.copytree(project_template, nowhere.folder, dirs_exist_ok=True)
     return nowhere
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two packages of small forests, to be copied."""
+    made: list[Path] = []
+    for seed in range(2):
+        folder = tmp_path_factory.mktemp("package") / "model"
+        folder.mkdir()
+        write_package(forest(seed=seed), example=frame(), folder=folder, now_us=seed)
+        made.append(folder)
+    return made
+
+
+@pytest.fixture
+def registered(mill: Mill, packages: list[Path]) -> Mill:
+    """The command line in a project with one version of one model, `churn`, from `m0`."""
+    shutil.copytree(packages[0], mill.folder / "m0")
+    mill.ok("model", "register", "m0", "--name", "churn")
+    return mill

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
 
 from fixtures.command_line import Mill
-from fixtures.estimators import forest, frame
 from millwright.doors.models import FoundVersions
 from millwright.records.models import Model, ModelVersion
-from millwright.registry.package import write_package
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("package") / "model"
-    folder.mkdir()
-    write_package(forest(seed=0), example=frame(), folder=folder, now_us=0)
-    return folder
 
 
 @pytest.fixture
-def project(mill: Mill, package: Path) -> Mill:
-    """A project with one version of one model."""
-    shutil.copytree(package, mill.folder / "m0")
-    mill.ok("model", "register", "m0", "--name", "churn")
-    return mill
+def project(registered: Mill) -> Mill:
+    return registered
 
 
 def version(mill: Mill, ref: str = "churn@v1") -> ModelVersion:

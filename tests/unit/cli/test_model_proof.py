@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,30 +11,17 @@ from msgspec.structs import replace
 
 from fixtures.cards import version
 from fixtures.command_line import Mill
-from fixtures.estimators import forest, frame
 from fixtures.pickled import pickled_package
 from millwright.cli.model_proof import check_attestation
 from millwright.core.errors import Corrupt
 from millwright.journal.checkpoints import SigningKey
 from millwright.records.models import Attestation, ModelVersion, PickleRuling
 from millwright.registry.attest import Statement
-from millwright.registry.package import write_package
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("package") / "model"
-    folder.mkdir()
-    write_package(forest(seed=0), example=frame(), folder=folder, now_us=0)
-    return folder
 
 
 @pytest.fixture
-def project(mill: Mill, package: Path) -> Mill:
-    """A project with one version of one model."""
-    shutil.copytree(package, mill.folder / "m0")
-    mill.ok("model", "register", "m0", "--name", "churn")
-    return mill
+def project(registered: Mill) -> Mill:
+    return registered
 
 
 def test_a_version_is_attested_and_verified(project: Mill) -> None:

@@ -10,24 +10,11 @@ from pathlib import Path
 import pytest
 
 from fixtures.command_line import Mill
-from fixtures.estimators import forest, frame
 from millwright.cli.model_search import parse_time
 from millwright.core.errors import Invalid
 from millwright.doors.models import AliasAt, FoundModels, ModelCard
 from millwright.registry.compare import Comparison
-from millwright.registry.package import write_package
 from millwright.workspace.open import system_user
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    made: list[Path] = []
-    for seed in range(2):
-        folder = tmp_path_factory.mktemp("package") / "model"
-        folder.mkdir()
-        write_package(forest(seed=seed), example=frame(), folder=folder, now_us=seed)
-        made.append(folder)
-    return made
 
 
 @pytest.fixture

@@ -8,30 +8,17 @@ from pathlib import Path
 import pytest
 
 from fixtures.command_line import Mill
-from fixtures.estimators import forest, frame, labels
+from fixtures.estimators import frame, labels
 from fixtures.pickled import pickled_package
 from millwright.cli.deploy import parse_steps
 from millwright.core.errors import Invalid
 from millwright.doors.models import ModelHistory
 from millwright.records.deployments import Deployment, Rollout
 from millwright.records.models import Approval, GateReport, ModelVersion
-from millwright.registry.package import write_package
 from millwright.workspace.open import system_user
 
 GATE = "checks:\n- {check: floor, metric: auc, at_least: 0.8}\n"
 STRICT = "checks:\n- {check: floor, metric: auc, at_least: 0.99999}\n"
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two packages of small forests, and a file of labelled rows."""
-    made: list[Path] = []
-    for seed in range(2):
-        folder = tmp_path_factory.mktemp("package") / "model"
-        folder.mkdir()
-        write_package(forest(seed=seed), example=frame(), folder=folder, now_us=seed)
-        made.append(folder)
-    return made
 
 
 @pytest.fixture

@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from fixtures.foreign import CHILD, PARENT, mlflow_store
-from fixtures.importing import all_runs
+from fixtures.importing import all_runs, change, taken
 from millwright.core.ids import to_hex
 from millwright.doors.door import Door
 from millwright.records.runs import LoggedModel
-from millwright.sdk.importing import ImportReport, import_all
-from millwright.tracking.sources.mlflow_sql import MlflowDatabase
 from millwright.workspace.open import Home
 
 LOGGED = "e" * 32
@@ -30,18 +26,6 @@ def door(tmp_path: Path) -> Iterator[Door]:
     home = Home.create(tmp_path / "home")
     yield cast("Door", home.door(home.local_principal(), "default"))
     home.close()
-
-
-def change(path: Path, *statements: str) -> None:
-    with sqlite3.connect(path) as database:
-        for statement in statements:
-            database.execute(statement)
-    database.close()
-
-
-def taken(door: Door, path: Path) -> ImportReport:
-    with closing(MlflowDatabase(path)) as source:
-        return import_all(door, source)
 
 
 def with_logged(path: Path) -> Path:

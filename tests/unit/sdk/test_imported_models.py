@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -11,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.foreign import PARENT, T0_US, mlflow_store
+from fixtures.importing import change, taken
 from fixtures.registries import packaged
 from millwright.core.clock import to_text
 from millwright.core.ids import to_hex
 from millwright.core.refs import check_model_name
 from millwright.doors.door import Door
 from millwright.sdk.imported_models import model_name
-from millwright.sdk.importing import ImportReport, import_all
-from millwright.tracking.sources.mlflow_sql import MlflowDatabase
+from millwright.sdk.importing import ImportReport
 from millwright.workspace.open import Home
 
 
@@ -37,18 +35,6 @@ def door(tmp_path: Path) -> Iterator[Door]:
     home = Home.create(tmp_path / "home")
     yield cast("Door", home.door(home.local_principal(), "default"))
     home.close()
-
-
-def change(path: Path, *statements: str) -> None:
-    with sqlite3.connect(path) as database:
-        for statement in statements:
-            database.execute(statement)
-    database.close()
-
-
-def taken(door: Door, path: Path) -> ImportReport:
-    with closing(MlflowDatabase(path)) as source:
-        return import_all(door, source)
 
 
 def problems(report: ImportReport) -> dict[str, str]:
