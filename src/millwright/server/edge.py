@@ -31,16 +31,13 @@ UNMATCHED = "unmatched"
 _ALWAYS = (
     (b"x-millwright-version", VERSION.encode()),
     (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
 )
 # JSON is shown as nothing else, and each header costs a client of Python's 12 µs to read.
 _UNLESS_JSON = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
-)
-# A route may say otherwise of these.
-_UNLESS_GIVEN = (
-    (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 _LOG = logging.getLogger("millwright.server")
@@ -112,11 +109,13 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> RequestId:
 
 
 def _with_ours(headers: Any, request: RequestId) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer with those that all carry; a route may say otherwise."""
     given = [(bytes(name), bytes(value)) for name, value in headers]
     found = {name.lower(): value for name, value in given}
-    defaults = [(name, value) for name, value in _UNLESS_GIVEN if name not in found]
-    shown = () if found.get(b"content-type", b"").endswith(b"json") else _UNLESS_JSON
-    return [*given, *_ALWAYS, *shown, *defaults, (b"x-request-id", request.encode())]
+    is_json = found.get(b"content-type", b"").endswith(b"json")
+    more = _ALWAYS if is_json else _ALWAYS + _UNLESS_JSON
+    ours = [(name, value) for name, value in more if name not in found]
+    return [*given, *ours, (b"x-request-id", request.encode())]
 
 
 async def _refuse_method(method: str, request: RequestId, send: Send) -> None:
