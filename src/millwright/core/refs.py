@@ -90,9 +90,10 @@ def check_title(text: str, noun: str) -> str:
     Such a name is looked up as it is and never part of a reference or a path, so that it may hold
     whatever can be printed.
     """
-    if not text.strip() or len(text) > MAX_TITLE_CHARS or not text.isprintable():
+    fits = isinstance(text, str) and 0 < len(text) <= MAX_TITLE_CHARS and text.isprintable()  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not fits or not text.strip():
         raise Invalid(
-            f"{text[:80]!r} cannot be the name of a {noun}",
+            f"{text!r:.80} cannot be the name of a {noun}",
             why=f"a name has 1 to {MAX_TITLE_CHARS} printable characters",
         )
     return text

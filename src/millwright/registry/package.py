@@ -76,6 +76,7 @@ from millwright.registry.signature import (
     Columns,
     Frame,
     Label,
+    Matrix,
     check_columns,
     columns_of,
     infer_columns,
@@ -98,12 +99,14 @@ class LoadedModel:
     classes: tuple[Label, ...]
     predictor: Predictor
 
-    def predict(self, rows: Frame | Columns) -> dict[str, Array]:
+    def predict(self, rows: Frame | Columns | Matrix) -> dict[str, Array]:
         """Answer rows; raises Invalid, naming each column that does not fit.
 
-        A model that MLflow logged without a signature takes the rows as they are.
+        The columns of a matrix (rows, columns) are taken in the signature's order. A model that
+        MLflow logged without a signature takes the rows as they are.
         """
-        columns = columns_of(rows)
+        names = [column.name for column in self.signature.inputs] or None
+        columns = columns_of(rows, names)
         if not self.signature.inputs:
             return self.predictor.predict(columns)
         return self.predictor.predict(check_columns(self.signature, columns))

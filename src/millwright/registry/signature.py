@@ -6,7 +6,7 @@ library is needed to predict; a frame a user hands in is taken apart by `columns
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Protocol, TypeAlias, cast
 
@@ -19,6 +19,8 @@ from millwright.records.schema import Column, ColumnKind, Signature
 
 Array: TypeAlias = npt.NDArray[np.generic]
 Columns: TypeAlias = Mapping[str, Array]
+Matrix: TypeAlias = "Array | Sequence[Sequence[object]]"
+"""Rows whose columns have no names, (rows, columns)."""
 Label: TypeAlias = str | int | float | bool
 """A class, as a classifier answers it."""
 
@@ -68,19 +70,26 @@ class Frame(Protocol):
         ...
 
 
-def columns_of(rows: Frame | Columns) -> dict[str, Array]:
+def columns_of(
+    rows: Frame | Columns | Matrix, names: Sequence[object] | None = None
+) -> dict[str, Array]:
     """Return the rows' columns as flat arrays, in their order; missing text is None.
 
-    Raises Invalid when columns share a name or have different lengths.
+    Those of a matrix, or of a list of rows, are called `names`, or x0, x1 and so on. Raises
+    Invalid when columns share a name or have different lengths, or rows another number of them
+    than there are names.
     """
     if isinstance(rows, Mapping):
         columns = {name: np.asarray(values) for name, values in rows.items()}
-    else:
-        names = [str(name) for name in cast("Iterable[object]", rows.columns)]
-        repeated = sorted({name for name in names if names.count(name) > 1})
+    elif hasattr(rows, "columns"):
+        frame = cast("Frame", rows)
+        there = [str(name) for name in cast("Iterable[object]", frame.columns)]
+        repeated = sorted({name for name in there if there.count(name) > 1})
         if repeated:
             raise Invalid(f"two columns share a name: {_listed(repeated)}")
-        columns = {name: rows[name].to_numpy() for name in names}
+        columns = {name: frame[name].to_numpy() for name in there}
+    else:
+        columns = _columns_of_matrix(rows, names)
     lengths = {len(values) if values.ndim == 1 else -1 for values in columns.values()}
     if -1 in lengths or len(lengths) > 1:
         shapes = ", ".join(f"{name} {values.shape}" for name, values in columns.items())
@@ -340,3 +349,23 @@ def _floats(values: Array) -> npt.NDArray[np.float64]:
 def _listed(names: list[str], *, limit: int = _MAX_NAMED) -> str:
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def _columns_of_matrix(rows: object, names: Sequence[object] | None) -> dict[str, Array]:
+    try:
+        matrix = np.asarray(rows)
+    except ValueError as error:
+        raise Invalid("these rows are not all of one length", why=str(error)) from error
+    if matrix.ndim != 2:
+        raise Invalid(
+            f"what has the shape {matrix.shape} holds no rows",
+            fix="give a frame, a mapping from names to columns, or a matrix (rows, columns)",
+        )
+    width = matrix.shape[1]
+    called = [f"x{at}" for at in range(width)] if names is None else [str(name) for name in names]
+    if len(called) != width:
+        raise Invalid(
+            f"the rows have {width} columns, not {len(called)}",
+            why=f"the model takes: {_listed(called)}",
+        )
+    return {name: matrix[:, at] for at, name in enumerate(called)}

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Self
 from millwright.core.errors import Conflict, MillwrightError
 from millwright.core.ids import RunId
 from millwright.records.runs import LoggedDataset, Problem, RunStatus
-from millwright.sdk.checks import MAX_STEP, check_key, number_of, step_of, text_of
+from millwright.sdk.checks import (
+    MAX_STEP,
+    check_key,
+    check_named,
+    files_in,
+    number_of,
+    step_of,
+    texts_of,
+)
 from millwright.sdk.forks import end_with_worker, tell_of_forks
 from millwright.sdk.items import Batch, Finished, Item, deliver, is_away
 from millwright.sdk.outcomes import outcome_of, what_ended_the_script
@@ -124,7 +132,7 @@ class ActiveRun:
     def log_params(self, params: Mapping[str, object]) -> None:
         """Record parameters, as text; raises Conflict for one that has another value."""
         self._check()
-        texts = {key: text_of("parameter", key, value) for key, value in params.items()}
+        texts = texts_of("parameter", params)
         with self._lock:
             for key, text in texts.items():
                 if self._params.get(key, text) != text:
@@ -156,7 +164,7 @@ class ActiveRun:
         now_us = self._now_us()
         points = [
             (check_key("metric", key), number_of(key, value), step_of(key, step), now_us)
-            for key, value in metrics.items()
+            for key, value in check_named("metrics", metrics).items()
         ]
         self._sender.log(points)
 
@@ -177,9 +185,7 @@ class ActiveRun:
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags, as text, replacing earlier values."""
         self._check()
-        self._sender.submit(
-            Batch(tags={key: text_of("tag", key, value) for key, value in tags.items()})
-        )
+        self._sender.submit(Batch(tags=texts_of("tag", tags)))
 
     def log_artifact(self, path: str | Path, *, name: str | None = None) -> None:
         """Store a file or a folder as an output of the run, called `name` or as it is on disk.
@@ -191,9 +197,12 @@ class ActiveRun:
         path = Path(path).absolute()
         self._shelf.keep(path, name or path.name)
 
-    def log_artifacts(self, paths: Mapping[str, str | Path]) -> None:
-        """Store files and folders, each under the name it is given."""
-        for name, path in paths.items():
+    def log_artifacts(self, paths: Mapping[str, str | Path] | str | Path) -> None:
+        """Store files and folders, each under the name it is given; or all that a folder holds."""
+        self._check()
+        if isinstance(paths, str | Path):
+            paths = files_in(Path(paths))
+        for name, path in check_named("artifacts", paths).items():
             self.log_artifact(path, name=name)
 
     def log_text(self, text: str, name: str) -> None:
@@ -215,10 +224,10 @@ class ActiveRun:
 
     def log_image(self, image: object, name: str) -> None:
         """Store a PIL image, or an array (height, width[, channels]), as the PNG file `name`."""
-        from millwright.sdk.images import png_of
+        from millwright.sdk.images import check_png, png_of
 
         self._check()
-        self._shelf.keep_bytes(png_of(image), name)
+        self._shelf.keep_bytes(png_of(image), check_png(name))
 
     def log_table(self, table: Table, name: str) -> None:
         """Store a frame, or a mapping from names to columns, as the file `name`: Parquet, CSV."""

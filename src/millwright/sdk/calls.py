@@ -50,8 +50,8 @@ def log_artifact(path: str | Path, *, name: str | None = None) -> None:
     _required().log_artifact(path, name=name)
 
 
-def log_artifacts(paths: Mapping[str, str | Path]) -> None:
-    """Store files and folders, each under its name, as outputs of the active run."""
+def log_artifacts(paths: Mapping[str, str | Path] | str | Path) -> None:
+    """Store files and folders, each under its name, or all that a folder holds."""
     _required().log_artifacts(paths)
 
 

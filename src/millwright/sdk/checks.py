@@ -5,7 +5,13 @@ The server checks the same; but by then the call that was wrong is long over.
 
 from __future__ import annotations
 
-from millwright.core.errors import Invalid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from millwright.core.errors import Invalid, NotFound
+
+T = TypeVar("T")
 
 MAX_KEY_CHARS = 250
 MAX_VALUE_CHARS = 8000
@@ -20,6 +26,31 @@ def check_key(noun: str, key: str) -> str:
             why=f"it has 1 to {MAX_KEY_CHARS} printable characters",
         )
     return key
+
+
+def check_named(nouns: str, values: Mapping[str, T]) -> Mapping[str, T]:
+    """Return `values` when it is a mapping from names; raises Invalid."""
+    if not isinstance(values, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise Invalid(
+            f"these are no {nouns}: {values!r:.80}",
+            why=f"it is a {type(values).__name__}",
+            fix='give a mapping from names: {"name": value}',
+        )
+    return values
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """Return what lies in a folder by name; raises NotFound where there is none."""
+    if not folder.is_dir():
+        raise NotFound(f"there is no folder {folder}", fix="for a file there is log_artifact")
+    return {one.name: one for one in sorted(folder.iterdir())}
+
+
+def texts_of(noun: str, values: Mapping[str, object]) -> dict[str, str]:
+    """Return values as the texts that are kept; raises Invalid."""
+    return {
+        key: text_of(noun, key, value) for key, value in check_named(f"{noun}s", values).items()
+    }
 
 
 def text_of(noun: str, key: str, value: object) -> str:

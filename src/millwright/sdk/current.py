@@ -68,7 +68,7 @@ class Options:
 def start_run(
     name: str | None = None,
     *,
-    experiment: str = DEFAULT_EXPERIMENT,
+    experiment: str | None = None,
     tags: Mapping[str, object] | None = None,
     params: Mapping[str, object] | None = None,
     nested: bool = False,
@@ -86,7 +86,8 @@ def start_run(
     name it is called as the script is.
 
     `nested` makes it part of the run that is active, which is active again when it ends;
-    `parent` makes it part of another. `run_id` goes on with a run that has ended. `console` and
+    `parent` makes it part of another. Without `experiment` it is in that run's, else in Default.
+    `run_id` goes on with a run that has ended. `console` and
     `system_metrics` say whether its output and what the machine does are kept.
 
     Raises Conflict while another run is active in this context, Invalid for a name or settings
@@ -109,7 +110,7 @@ def start_in(
     config: Config,
     name: str | None = None,
     *,
-    experiment: str = DEFAULT_EXPERIMENT,
+    experiment: str | None = None,
     tags: Mapping[str, object] | None = None,
     params: Mapping[str, object] | None = None,
     nested: bool = False,
@@ -129,9 +130,11 @@ def start_in(
     options = options or Options()
     name = name or _script_name()
     check_title(name, "run")
-    check_title(experiment, "experiment")
     if parent is None and nested:
         parent = before
+    if experiment is None:
+        experiment = parent.experiment if isinstance(parent, ActiveRun) else DEFAULT_EXPERIMENT
+    check_title(experiment, "experiment")
     if run_id is not None and parent is not None:
         raise Invalid(
             "a run that goes on has its parent already", fix="leave out parent and nested"

@@ -23,7 +23,7 @@ class FitRun:
             self.run.end(status, error=error)
 
 
-def run_for_fit(name: str, *, experiment: str = "Default") -> FitRun:
+def run_for_fit(name: str, *, experiment: str | None = None) -> FitRun:
     """Return the run for the next fit here.
 
     The active run takes one fit, since two would disagree on their parameters; each further one

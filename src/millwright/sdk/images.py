@@ -59,6 +59,17 @@ class PlotlyFigure(Protocol):
         ...
 
 
+def check_png(name: str) -> str:
+    """Return the name of a picture's file; raises Invalid when it ends as another kind's."""
+    if PurePosixPath(name).suffix.lower() != ".png":
+        raise Invalid(
+            f"{name!r} is not what a PNG file is called",
+            why="pictures are stored as PNG",
+            fix="end it with .png, or store a file of another kind with log_artifact",
+        )
+    return name
+
+
 def png_of(image: object) -> bytes:
     """Return a picture as a PNG file.
 

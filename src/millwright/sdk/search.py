@@ -55,9 +55,9 @@ class FoundRuns(list[Run]):
 def search_runs(
     filter: str = "",  # noqa: A002 (the door's word)
     *,
-    order: Sequence[str] = (),
-    columns: Sequence[str] | None = None,
-    experiments: Sequence[str] = (),
+    order: str | Sequence[str] = (),
+    columns: str | Sequence[str] | None = None,
+    experiments: str | Sequence[str] = (),
     kinds: Sequence[RunKind] = KINDS,
     lifecycle: Lifecycle = "active",
     limit: int | None = 1000,
@@ -73,13 +73,17 @@ def search_runs(
         return _search(
             door,
             filter_=filter,
-            order=order,
-            columns=columns,
-            experiments=experiments,
+            order=_listed(order),
+            columns=None if columns is None else _listed(columns),
+            experiments=_listed(experiments),
             kinds=kinds,
             lifecycle=lifecycle,
             limit=limit,
         )
+
+
+def _listed(given: str | Sequence[str]) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given
 
 
 def _search(

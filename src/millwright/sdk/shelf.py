@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from millwright.data.frames import PandasFrame
     from millwright.doors.door import Door
-    from millwright.registry.signature import Columns, Frame
+    from millwright.registry.signature import Columns, Frame, Matrix
 
     Table: TypeAlias = pl.DataFrame | pl.LazyFrame | PandasFrame | Mapping[str, object]
 
@@ -332,20 +332,12 @@ def frame_of(table: Table) -> pl.DataFrame:
 
 def columns_of_example(model: object, example: object) -> Frame | Columns:
     """Return example rows as a package wants them: a matrix gets the names the model knows."""
-    shape = cast("tuple[int, ...] | None", getattr(example, "shape", None))
-    if isinstance(example, Mapping) or hasattr(example, "columns") or shape is None:
-        return cast("Frame | Columns", example)
-    import numpy as np
+    from millwright.registry.signature import columns_of
 
-    matrix = np.asarray(example)
-    if matrix.ndim != 2:
-        raise Invalid(
-            f"an array of shape {matrix.shape} holds no example rows",
-            fix="give a frame, a mapping from names to columns, or (rows, columns)",
-        )
-    known = cast("list[str] | None", getattr(model, "feature_names_in_", None))
-    names = known if known is not None else [f"x{at}" for at in range(matrix.shape[1])]
-    return {str(name): matrix[:, at] for at, name in enumerate(names)}
+    if isinstance(example, Mapping) or hasattr(example, "columns"):
+        return cast("Frame | Columns", example)
+    known = cast("Sequence[object] | None", getattr(model, "feature_names_in_", None))
+    return columns_of(cast("Matrix", example), known)
 
 
 @contextmanager

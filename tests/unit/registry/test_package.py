@@ -212,6 +212,20 @@ class TestAnswers:
             assert prediction.dtype == np.bool_
             assert (prediction == fitted.predict(frame())).all()
 
+    def test_a_matrix_is_taken_in_the_order_of_the_signature(self, tmp_path: Path) -> None:
+        matrix = np.random.default_rng(0).normal(size=(200, 2))
+        model = LogisticRegression().fit(matrix, matrix[:, 0] > 0)
+        example = {"a": matrix[:, 0], "b": matrix[:, 1]}
+        write_package(model, example=example, folder=tmp_path, now_us=0)
+        loaded = load_package(tmp_path)
+        expected = model.predict(matrix).tolist()
+        rows: list[list[float]] = matrix.tolist()
+        assert loaded.predict(matrix)["prediction"].tolist() == expected
+        assert loaded.predict(rows)["prediction"].tolist() == expected
+        for wrong, why in ((matrix[:, :1], "have 1 columns, not 2"), (matrix[0], "holds no rows")):
+            with pytest.raises(Invalid, match=why):
+                loaded.predict(wrong)
+
 
 class TestLoading:
     def test_a_package_is_read_back_as_written(self, tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from millwright.core.errors import Conflict, Invalid
+from millwright.core.errors import Conflict, Invalid, NotFound
 from millwright.doors.door import Door
 from millwright.sdk import calls
 from millwright.sdk.active import LoggingWarning
@@ -224,6 +225,22 @@ def test_a_step_or_value_that_is_none_is_the_callers_mistake(embedded: Config) -
         ):
             with pytest.raises(Invalid):
                 log()
+
+
+def test_what_is_no_mapping_or_no_name_says_so(embedded: Config, project: Path) -> None:
+    with pytest.raises(Invalid, match="cannot be the name of a run"):
+        start_in(embedded, cast("str", 3), options=QUIET)
+    with pytest.raises(Invalid, match="no parameters"):
+        start_in(embedded, "x", params=cast("dict[str, object]", [1]), options=QUIET)
+    assert active_run() is None
+    with start_in(embedded, "x", options=QUIET) as run:
+        for call in (run.log_params, run.log_metrics, run.set_tags):
+            with pytest.raises(Invalid, match="give a mapping from names"):
+                call(cast("dict[str, float]", [1]))
+        with pytest.raises(NotFound, match="there is no folder"):
+            run.log_artifacts(project / "train.py")
+        with pytest.raises(Invalid, match="pictures are stored as PNG"):
+            run.log_image([[0, 255]], "image.jpg")
 
 
 def test_nothing_is_sent_of_a_call_that_was_wrong(embedded: Config, door: Door) -> None:

@@ -42,6 +42,9 @@ def test_calls_reach_the_active_run(embedded: Config, door: Door, project: Path)
         calls.log_table({"a": [1, 2]}, "table.csv")
         calls.log_image([[0, 255]], "image.png")
         calls.log_artifacts({"script.py": project / "train.py"})
+        (project / "plots").mkdir()
+        (project / "plots" / "a.svg").write_text("<svg/>")
+        calls.log_artifacts(str(project / "plots"))
         assert calls.flush()
     shown = door.runs.show(ref=run.id)
     assert (shown.params, shown.metrics, shown.tags) == ({"a": "1"}, {"m": 1.0}, {"t": "x"})
@@ -51,6 +54,7 @@ def test_calls_reach_the_active_run(embedded: Config, door: Door, project: Path)
         "table.csv",
         "image.png",
         "script.py",
+        "a.svg",
     }
 
 

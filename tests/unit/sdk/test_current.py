@@ -128,7 +128,7 @@ def test_a_run_without_a_name_is_called_as_its_script(
 def test_a_nested_run_is_part_of_the_active_one_and_gives_way_to_it(
     config: Config, door: Door
 ) -> None:
-    with start_in(config, "outer", options=QUIET) as outer:
+    with start_in(config, "outer", experiment="churn", options=QUIET) as outer:
         with start_in(config, "inner", nested=True, options=QUIET) as inner:
             assert active_run() is inner
             calls.log_metric("auc", 1.0)
@@ -136,6 +136,7 @@ def test_a_nested_run_is_part_of_the_active_one_and_gives_way_to_it(
         calls.log_metric("auc", 0.5)
     assert active_run() is None
     assert door.runs.show(ref=inner.id).parent == outer.id
+    assert door.runs.show(ref=inner.id).experiment == "churn"
     assert door.runs.show(ref=inner.id).metrics == {"auc": 1.0}
     assert door.runs.show(ref=outer.id).metrics == {"auc": 0.5}
 

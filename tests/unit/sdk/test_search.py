@@ -58,7 +58,7 @@ def test_only_what_is_asked_for_is_read(
     assert values[0] == 0.5
     assert math.isnan(values[1])
     assert str(pandas["ended"].dtype).startswith("datetime64")
-    one = search_runs(experiments=[experiment], limit=1, config=config)
+    one = search_runs(experiments=experiment, order="name DESC", limit=1, config=config)
     assert [run.name for run in one] == ["d7"]
     assert len(search_runs(experiments=[experiment], limit=None, config=config)) == 3
 

@@ -204,5 +204,10 @@ def test_a_matrix_gets_the_names_that_the_model_knows() -> None:
     nameless = LogisticRegression().fit(matrix, LABELS)
     assert list(columns_of_example(nameless, matrix)) == ["x0", "x1"]  # pyright: ignore[reportUnknownArgumentType, reportArgumentType]
     assert columns_of_example(named, frame) is frame
-    with pytest.raises(Invalid, match="holds no example rows"):
-        columns_of_example(nameless, LABELS)
+    rows: list[list[float]] = matrix.tolist()
+    assert list(columns_of_example(nameless, rows)) == ["x0", "x1"]  # pyright: ignore[reportArgumentType]
+    for wrong in (LABELS, [[1.0], [1.0, 2.0]]):
+        with pytest.raises(Invalid, match=r"holds no rows|of one length"):
+            columns_of_example(nameless, wrong)
+    with pytest.raises(Invalid, match="have 1 columns, not 2"):
+        columns_of_example(named, matrix[:, :1])
