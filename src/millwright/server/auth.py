@@ -36,7 +36,7 @@ CALLER = "caller"
 """The name in a request's state under which who is asking stands."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 # No project has this key, so it holds nothing but what holds in every project.
-_NO_PROJECT = -1
+NO_PROJECT = -1
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
@@ -208,7 +208,7 @@ class Gate:
         except NotFound as error:
             # Said only to who may see every project: to others a project that does not exist
             # looks like one that they may not enter.
-            key, missing = _NO_PROJECT, error
+            key, missing = NO_PROJECT, error
         if not any(allows(principal, needed, key) for needed in needs.any_of):
             try:
                 require(principal, needs.any_of[0], key, project=project)

@@ -170,16 +170,15 @@ class MlflowApp:
         known = self._callers.find(seen, project)
         if known is None:
             known = await self._in_thread(lambda: self._callers.ask(seen, project))
-        if known.project_key not in self._with_default:
-            found = known
-            await self._in_thread(
-                lambda: self._host.ensure_default_experiment(found.principal, found.project)
-            )
-            self._with_default.add(known.project_key)
         return known
 
     async def _require(self, known: Known, needs: Permission, scope: Mapping[str, Any]) -> None:
         if allows(known.principal, needs, known.project_key):
+            if known.project_key not in self._with_default:
+                await self._in_thread(
+                    lambda: self._host.ensure_default_experiment(known.principal, known.project)
+                )
+                self._with_default.add(known.project_key)
             return
         await self._note_denial(known, needs, scope)
         require(known.principal, needs, known.project_key, project=known.project)

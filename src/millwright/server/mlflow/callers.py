@@ -11,10 +11,11 @@ import binascii
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from millwright.access.permissions import Principal
+from millwright.access.permissions import Principal, require
 from millwright.core.clock import Clock
-from millwright.core.errors import Unauthenticated
-from millwright.server.auth import Identify, Seen
+from millwright.core.errors import NotFound, Unauthenticated
+from millwright.records.access import Permission
+from millwright.server.auth import NO_PROJECT, Identify, Seen
 
 KEEP_S = 1.0
 MAX_KEPT = 10_000
@@ -56,12 +57,13 @@ class Callers:
         principal = self._identify.principal(seen if header is None else _as_bearer(seen, header))
         _check_name(header, principal)
         name = project or self._identify.only_project(principal)
-        known = Known(
-            principal,
-            name,
-            self._identify.project_key(name),
-            self._clock.monotonic_s() + KEEP_S,
-        )
+        try:
+            key = self._identify.project_key(name)
+        except NotFound:
+            # To others a project that is not there looks like one that they may not enter.
+            require(principal, Permission.RUN_READ, NO_PROJECT, project=name)
+            raise
+        known = Known(principal, name, key, self._clock.monotonic_s() + KEEP_S)
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
         self._kept[header or "", project or ""] = known

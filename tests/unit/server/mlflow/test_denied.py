@@ -63,3 +63,21 @@ def test_who_may_read_may_read(api: Api) -> None:
     eve = token(api, "eve", "viewer")
     assert api.send("GET", "webhooks", {}, headers=eve).status_code == 200
     assert len(denials(api)) == before
+
+
+def test_who_may_not_enter_a_project_learns_and_leaves_nothing(api: Api) -> None:
+    api.me.access.create_project(name="secret")
+    vi = token(api, "vi", "viewer")
+    events = len(api.home.journal.events(kinds=["ExperimentCreated"]))
+    said: set[tuple[int, str]] = set()
+    for project in ("secret", "nowhere"):
+        path = f"/projects/{project}/api/2.0/mlflow/experiments/search"
+        answer = api.send("GET", path, {"max_results": 1}, headers=vi)
+        text = answer.json()["message"].replace(project, "PROJECT")
+        said.add((answer.status_code, text))
+    assert len(said) == 1
+    assert {status for status, _ in said} == {403}
+    assert not any("default" in text for _, text in said)
+    assert len(api.home.journal.events(kinds=["ExperimentCreated"])) == events
+    path = "/projects/nowhere/api/2.0/mlflow/experiments/search"
+    assert api.send("GET", path, {"max_results": 1}).status_code == 404
