@@ -15,6 +15,7 @@ from millwright.core.ids import RunId, encode, from_hex
 from millwright.doors.door import Door
 from millwright.records.runs import Run, RunSource
 from millwright.sdk.checks import MAX_VALUE_CHARS
+from millwright.tracking.environment import masked
 from millwright.tracking.sources.found import FoundRun, Source
 
 SOURCE, ID, PLACE, MARK, OPEN = (
@@ -107,7 +108,7 @@ def _start_as(run: RunId, door: Door, source: Source, found: FoundRun, parent: R
     return door.runs.start(
         name=title(found.name, "imported"),
         source=RunSource(
-            command=list(found.command),
+            command=masked(found.command),
             python=found.python,
             platform=found.platform,
             git_commit=found.git_commit,

@@ -11,7 +11,8 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -30,6 +31,40 @@ SOURCE_SUFFIXES = frozenset(
 )
 MAX_FILE_BYTES = 1 << 20
 MAX_FILES = 2000
+MAX_PATCH_BYTES = 1 << 25
+"""Of the files that a patch changes, together."""
+LEFT_OUT = ".mill-left-out"
+"""In a run's source files: the names of those that were not stored, one a line."""
+MASKED = "***"
+_SECRET_FILES = (
+    ".env*",
+    "*.pem",
+    "*.key",
+    "id_rsa*",
+    "id_ed25519*",
+    "*secret*",
+    "credentials*",
+)
+_SECRET_ARGUMENT = re.compile(
+    r"-{0,2}(?:.*[-_.])?(?:api[-_]?key|access[-_]?key|private[-_]?key|token|password|passwd"
+    r"|passphrase|credentials?)|-{0,2}.*secret.*",
+    re.IGNORECASE,
+)
+_URL_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
+# What a user's configuration may say otherwise, and `git apply` would not take.
+_DIFF = (
+    "diff",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--no-renames",
+    "--submodule=short",
+    "--ignore-submodules=dirty",
+    "-O/dev/null",
+)
+_PATCH = (*_DIFF, "--no-relative", "-U3", "--src-prefix=a/", "--dst-prefix=b/", "--binary", "HEAD")
+# A command line has a limit, and the names of all that changed may be beyond it.
+_NAMES_AT_ONCE = 500
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "dist", "build", "site-packages"})
 _GIT_TIMEOUT_S = 10.0
 _NAME = re.compile(r"^name:(.+)$", re.IGNORECASE | re.MULTILINE)
@@ -40,15 +75,21 @@ def capture(artifacts: ArtifactStore, root: Path, command: list[str]) -> RunSour
     """Store what a run under the project folder `root` is made from, and return it.
 
     Source files are those git tracks or would track (elsewhere, those below `root` outside
-    hidden and build folders) with a source suffix and at most 1 MiB, 2,000 at most.
+    hidden and build folders) with a source suffix and at most 1 MiB, 2,000 at most. Those that
+    are called as secrets are, such as `credentials.toml`, are not stored but named in `LEFT_OUT`.
     """
     commit = _git(root, "rev-parse", "HEAD")
     diff = None if commit is None else uncommitted(root)
-    files = {
-        name: path
-        for path in source_files(root)
-        if _fits_tree(name := path.relative_to(root).as_posix())
-    }
+    files: dict[str, Path | bytes] = {}
+    secrets: list[str] = []
+    for path in source_files(root):
+        name = path.relative_to(root).as_posix()
+        if _is_secret(name):
+            secrets.append(_printable(name))
+        elif _fits_tree(name):
+            files[name] = path
+    if secrets:
+        files[LEFT_OUT] = "".join(f"{name}\n" for name in secrets).encode()
     return replace(
         describe(command),
         environment_digest=artifacts.put_bytes(encode(installed())),
@@ -72,16 +113,32 @@ def uncommitted(root: Path) -> bytes:
     """Return, as a patch, how the folder `root` of a repository differs from its last commit.
 
     Source files that git does not track and does not ignore are new files in it, as far as they
-    are text; `git apply` makes the working copy from it again.
+    are text; `git apply` makes the working copy from it again. What is large or called as secrets
+    are is left out and named in lines at its head, which `git apply` passes over.
     """
-    changed = _git(root, "diff", "--binary", "HEAD", "--", ".") or b""
-    prefix = (_git(root, "rev-parse", "--show-prefix") or b"").decode(errors="replace").strip()
-    listed = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", ".") or b""
-    names = sorted(name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name)
-    new = (
-        _added(prefix + name, root / name) for name in names[:MAX_FILES] if _is_source(root / name)
-    )
-    return changed + b"".join(new)
+    left_out: list[str] = []
+    patch = _changed(root, left_out) + _new(root, left_out)
+    return b"".join(f"# left out: {one}\n".encode() for one in left_out) + patch
+
+
+def masked(command: Iterable[str]) -> list[str]:
+    """Return a command without what its arguments say of passwords, tokens and the like.
+
+    >>> masked(["train.py", "--token", "t", "--db.password=p", "--max-tokens=5"])
+    ['train.py', '--token', '***', '--db.password=***', '--max-tokens=5']
+    """
+    shown: list[str] = []
+    follows = False
+    for one in command:
+        name, equals, _ = one.partition("=")
+        is_secret = _SECRET_ARGUMENT.fullmatch(name) is not None
+        if follows and not one.startswith("--"):
+            shown.append(MASKED)
+            follows = False
+            continue
+        shown.append(f"{name}={MASKED}" if is_secret and equals else _without_password(one))
+        follows = is_secret and not equals and one.startswith("-")
+    return shown
 
 
 def process_identity(pid: int) -> str | None:
@@ -120,18 +177,106 @@ def _fits_tree(name: str) -> bool:
     return True
 
 
-def _added(name: str, path: Path) -> bytes:
-    """Return a patch that adds a text file; nothing for one that a patch cannot carry."""
+def _changed(root: Path, left_out: list[str]) -> bytes:
+    """Return a patch of what git tracks and differs, naming what is not in it."""
+    listed = _git(root, *_DIFF, "--raw", "--no-abbrev", "-z", "--relative", "HEAD")
+    if listed is None:
+        left_out.append("all changes, which git did not tell in time")
+        return b""
+    fields = listed.split(b"\0")
+    pairs = zip(fields[::2], fields[1::2], strict=False)
+    blobs = {_decoded(name): head.split()[2] for head, name in pairs}
+    kept: list[str] = []
+    room = MAX_PATCH_BYTES
+    for name, size_before in zip(blobs, _sizes(root, list(blobs.values())), strict=True):
+        size_bytes = max(size_before, _size(root / name))
+        if _is_secret(name):
+            left_out.append(f"{_printable(name)}, called as secrets are")
+        elif size_bytes > min(room, MAX_FILE_BYTES):
+            left_out.append(f"{_printable(name)}, of {size_bytes} bytes")
+        else:
+            kept.append(name)
+            room -= size_bytes
+    patch = b""
+    for at in range(0, len(kept), _NAMES_AT_ONCE):
+        some = kept[at : at + _NAMES_AT_ONCE]
+        made = _git(root, "--literal-pathspecs", *_PATCH, "--", *some)
+        if made is None:
+            left_out += [f"{_printable(name)}, which git did not tell in time" for name in some]
+        patch += made or b""
+    return patch
+
+
+def _sizes(root: Path, blobs: list[bytes]) -> list[int]:
+    """Return the sizes of what git keeps; 0 for what is new, or is kept elsewhere."""
+    asked = b"".join(blob + b"\n" for blob in blobs)
+    told = _git(root, "cat-file", "--batch-check=%(objectsize)", given=asked) if blobs else b""
+    if told is None:
+        return [0] * len(blobs)
+    return [int(line) if line.isdigit() else 0 for line in told.splitlines()]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _new(root: Path, left_out: list[str]) -> bytes:
+    """Return a patch of the source files that git does not track, naming those not in it."""
+    prefix = _decoded(_git(root, "rev-parse", "--show-prefix") or b"").removesuffix("\n")
+    listed = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", ".") or b""
+    names = sorted(_decoded(name) for name in listed.split(b"\0") if name)
+    names = [name for name in names if Path(name).suffix in SOURCE_SUFFIXES]
+    patch: list[bytes] = []
+    for name in names[:MAX_FILES]:
+        path = root / name
+        if path.is_symlink():
+            continue
+        if _is_secret(name):
+            left_out.append(f"{_printable(name)}, called as secrets are")
+        elif not _is_source(path):
+            left_out.append(f"{_printable(name)}, of {_size(path)} bytes")
+        elif (added := _added(prefix + name, path)) is None:
+            left_out.append(f"{_printable(name)}, which is no text or called oddly")
+        else:
+            patch.append(added)
+    if len(names) > MAX_FILES:
+        left_out.append(f"{len(names) - MAX_FILES} more new files")
+    return b"".join(patch)
+
+
+def _is_secret(name: str) -> bool:
+    called = name.rpartition("/")[2].lower()
+    return any(fnmatchcase(called, pattern) for pattern in _SECRET_FILES)
+
+
+def _without_password(text: str) -> str:
+    return _URL_PASSWORD.sub(rf"\1:{MASKED}@", text)
+
+
+def _printable(name: str) -> str:
+    # A line break in a name would end the line that names it.
+    return name if name.isprintable() else ascii(name)
+
+
+def _decoded(name: bytes) -> str:
+    return name.decode(errors="surrogateescape")
+
+
+def _added(name: str, path: Path) -> bytes | None:
+    """Return a patch that adds a text file; None for one that a patch cannot carry."""
     # git quotes such names; a file called like this is in the tree of source files all the same.
     if not name.isprintable() or any(char in name for char in '"\\'):
-        return b""
+        return None
     try:
         data = path.read_bytes()
         data.decode()
     except (OSError, UnicodeDecodeError):
-        return b""
+        return None
     if b"\0" in data:
-        return b""
+        return None
     mode = "100755" if os.access(path, os.X_OK) else "100644"
     head = f"diff --git a/{name} b/{name}\nnew file mode {mode}\n"
     if not data:
@@ -165,11 +310,11 @@ def source_files(root: Path) -> list[Path]:
 
 
 def command_line() -> list[str]:
-    """Return how this process was called, the interpreter left out.
+    """Return how this process was called, the interpreter and secrets left out.
 
     Bytes of an argument that are no UTF-8, as the name of a file may hold, are spelled out.
     """
-    return [one.encode("utf-8", "backslashreplace").decode() for one in sys.argv]
+    return masked(one.encode("utf-8", "backslashreplace").decode() for one in sys.argv)
 
 
 def _name_and_version(distribution: Distribution) -> tuple[str, str] | None:
@@ -183,9 +328,7 @@ def _name_and_version(distribution: Distribution) -> tuple[str, str] | None:
 def _candidates(root: Path) -> Iterator[Path]:
     listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
     if listed is not None:
-        yield from (
-            root / name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name
-        )
+        yield from (root / _decoded(name) for name in listed.split(b"\0") if name)
         return
     for path in root.iterdir() if root.is_dir() else ():
         if path.name.startswith(".") or path.name in _SKIPPED_FOLDERS or path.is_symlink():
@@ -220,11 +363,12 @@ def _is_source(path: Path) -> bool:
         return False
 
 
-def _git(root: Path, *arguments: str) -> bytes | None:
+def _git(root: Path, *arguments: str, given: bytes = b"") -> bytes | None:
     """Return what git prints, or None where there is no git, no repository or no commit."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), "-c", "core.fsmonitor=false", *arguments],
+            input=given,
             capture_output=True,
             check=False,
             timeout=_GIT_TIMEOUT_S,

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -8,9 +10,11 @@ from hypothesis import strategies as st
 
 from millwright.core.ids import made_at_us, parse_id, to_hex
 from millwright.core.refs import check_title
-from millwright.sdk.imported_start import run_id, title
+from millwright.doors.door import Door
+from millwright.sdk.imported_start import begin, run_id, title
 from millwright.tracking.sources.found import FoundRun
 from millwright.tracking.sources.tensorboard import TensorBoard
+from millwright.workspace.open import Home
 
 
 class Place(TensorBoard):
@@ -64,3 +68,12 @@ def test_any_text_becomes_a_title(text: str) -> None:
 )
 def test_a_title_stays_as_near_as_may_be(text: str, name: str) -> None:
     assert title(text, "imported") == name
+
+
+def test_the_command_of_a_foreign_run_holds_no_secrets(tmp_path: Path) -> None:
+    home = Home.create(tmp_path / "home")
+    door = cast("Door", home.door(home.local_principal(), "default"))
+    run = replace(found("a"), command=("train.py", "--api-key", "k"))
+    met = begin(door, Place("here"), run, None)
+    home.close()
+    assert met.run.source.command == ["train.py", "--api-key", "***"]

@@ -11,7 +11,15 @@ import pytest
 from millwright.artifacts.store import ArtifactStore
 from millwright.artifacts.trees import load_tree
 from millwright.testing.artifacts import MemoryBackend
-from millwright.tracking.environment import capture, installed, is_gone, process_identity
+from millwright.tracking.environment import (
+    LEFT_OUT,
+    MAX_FILE_BYTES,
+    capture,
+    command_line,
+    installed,
+    is_gone,
+    process_identity,
+)
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -112,6 +120,133 @@ def test_the_working_copy_can_be_made_again_from_commit_and_diff(
     assert (made / "run.sh").stat().st_mode & 0o111
     for name in ("ignored.py", "data.parquet", "odd\\name.py", "binary.py"):
         assert not (made / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("diff.external", "true"),
+        ("color.ui", "always"),
+        ("diff.noprefix", "true"),
+        ("diff.mnemonicPrefix", "true"),
+        ("diff.context", "0"),
+        ("diff.relative", "true"),
+        ("diff.renames", "copies"),
+        ("diff.orderFile", "/nowhere"),
+    ],
+)
+def test_a_users_git_configuration_does_not_spoil_the_patch(
+    store: ArtifactStore,
+    project: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    key: str,
+    value: str,
+) -> None:
+    git(project, "init", "-q")
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "first")
+    git(project, "config", key, value)
+    (project / "pkg" / "steps.py").write_text("y = 3\n")
+    (project / "new.py").write_text("z = 1\n")
+    git(project, "mv", "flow.py", "moved.py")
+    source = capture(store, project, [])
+    assert source.git_diff_digest is not None
+    copy = tmp_path_factory.mktemp("copy")
+    git(copy, "clone", "-q", str(project), "repo")
+    (copy / "patch").write_bytes(store.read_bytes(source.git_diff_digest))
+    git(copy / "repo", "apply", "--check", str(copy / "patch"))
+    git(copy / "repo", "apply", str(copy / "patch"))
+    assert (copy / "repo" / "pkg" / "steps.py").read_text() == "y = 3\n"
+    assert (copy / "repo" / "new.py").read_text() == "z = 1\n"
+    assert (copy / "repo" / "moved.py").read_text() == "x = 1\n"
+
+
+def test_what_is_large_or_secret_is_left_out_of_the_patch_and_named(
+    store: ArtifactStore, project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    secrets = (".env", "server.pem", "id_rsa", "my_Secrets.yaml", "credentials.toml")
+    for name in (*secrets, "shrinks.bin", "gone.bin"):
+        (project / name).write_bytes(b"old" * MAX_FILE_BYTES)
+    git(project, "init", "-q")
+    git(project, "add", "--force", ".")
+    git(project, "commit", "-qm", "first")
+    assert capture(store, project, []).git_diff_digest is None
+    for name in secrets:
+        (project / name).write_text("hunter2\n")
+    (project / "shrinks.bin").write_text("small")
+    (project / "gone.bin").unlink()
+    (project / "data.csv").write_bytes(b"1,2\n" * MAX_FILE_BYTES)
+    (project / "flow.py").write_text("x = 2\n")
+    (project / "new_secret.py").write_text("hunter2\n")
+    (project / "new_large.py").write_bytes(b"#" * (MAX_FILE_BYTES + 1))
+    (project / "line\nbreak.py").write_text("x\n")
+    source = capture(store, project, [])
+    assert source.git_diff_digest is not None
+    patch = store.read_bytes(source.git_diff_digest)
+    assert b"hunter2" not in patch
+    assert len(patch) < 2000
+    assert patch.decode().partition("diff --git")[0].splitlines() == [
+        "# left out: .env, called as secrets are",
+        "# left out: credentials.toml, called as secrets are",
+        "# left out: data.csv, of 4194304 bytes",
+        "# left out: gone.bin, of 3145728 bytes",
+        "# left out: id_rsa, called as secrets are",
+        "# left out: my_Secrets.yaml, called as secrets are",
+        "# left out: server.pem, called as secrets are",
+        "# left out: shrinks.bin, of 3145728 bytes",
+        "# left out: 'line\\nbreak.py', which is no text or called oddly",
+        "# left out: new_large.py, of 1048577 bytes",
+        "# left out: new_secret.py, called as secrets are",
+    ]
+    copy = tmp_path_factory.mktemp("copy")
+    git(copy, "clone", "-q", str(project), "repo")
+    (copy / "patch").write_bytes(patch)
+    git(copy / "repo", "apply", str(copy / "patch"))
+    assert (copy / "repo" / "flow.py").read_text() == "x = 2\n"
+
+
+def test_a_run_of_which_only_a_large_file_changed_does_not_read_as_clean(
+    store: ArtifactStore, project: Path
+) -> None:
+    git(project, "init", "-q")
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "first")
+    (project / "data.csv").write_bytes(b"1,2\n" * MAX_FILE_BYTES)
+    source = capture(store, project, [])
+    assert source.git_diff_digest is not None
+    assert store.read_bytes(source.git_diff_digest) == (b"# left out: data.csv, of 4194304 bytes\n")
+
+
+def test_source_files_called_as_secrets_are_named_and_not_stored(
+    store: ArtifactStore, project: Path
+) -> None:
+    (project / "credentials.toml").write_text("password = 'hunter2'\n")
+    (project / "pkg" / "secrets.py").write_text("token = 'hunter2'\n")
+    assert files_of(store, project) == [LEFT_OUT, "flow.py", "pkg/steps.py"]
+    digest = capture(store, project, []).code_digest
+    assert digest is not None
+    named = load_tree(store, digest).get(LEFT_OUT)
+    assert store.read_bytes(named.digest) == b"credentials.toml\npkg/secrets.py\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["--api-key", "k", "x"], ["--api-key", "***", "x"]),
+        (["--token=t", "--db-password=p=q"], ["--token=***", "--db-password=***"]),
+        (["--client-secret-value", "-v"], ["--client-secret-value", "***"]),
+        (["--HF_TOKEN", "t"], ["--HF_TOKEN", "***"]),
+        (["--use-token", "--lr=0.1"], ["--use-token", "--lr=0.1"]),
+        (["auth.password=p"], ["auth.password=***"]),
+        (["--db", "postgresql://me:pw@host/x"], ["--db", "postgresql://me:***@host/x"]),
+        (["--max-tokens", "5", "--tokenizer=bpe"], ["--max-tokens", "5", "--tokenizer=bpe"]),
+    ],
+)
+def test_the_recorded_command_holds_no_secrets(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], kept: list[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["train.py", *given])
+    assert command_line() == ["train.py", *kept]
 
 
 def test_the_environment_names_every_installed_distribution(
