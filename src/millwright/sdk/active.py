@@ -88,7 +88,8 @@ class ActiveRun:
         self._ended = False
         self._ready = True
         """Whether a call need not look whether the run has ended, or this is a forked child."""
-        self._keys: set[str] = set()
+        self._keys: dict[str, str] = {}
+        """Each key of a metric that was seen, as an exact text."""
         self._params = dict(params or {})
         self._surroundings = surroundings
         self._on_end = on_end
@@ -150,8 +151,10 @@ class ActiveRun:
         """Append one point to the history of a metric; NaN and infinities are points too."""
         if not self._ready:
             self._check()
-        if key not in self._keys:
-            self._keys.add(check_key("metric", key))
+        try:
+            key = self._keys[key]
+        except KeyError:
+            key = self._keys[key] = check_key("metric", key)
         if type(value) is not float:
             value = number_of(key, value)
         if type(step) is not int or not -MAX_STEP <= step <= MAX_STEP:
@@ -173,7 +176,7 @@ class ActiveRun:
         self._check()
         self._sender.log(
             [
-                (check_key("metric", key), number_of(key, value), step_of(key, step), time_us)
+                (check_key("metric", key), number_of(key, value), step_of(key, step), int(time_us))
                 for key, value, step, time_us in points
             ]
         )

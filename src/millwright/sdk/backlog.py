@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from millwright.sdk.items import Batch, Item
+from millwright.sdk.items import Batch, Item, name_of
 from millwright.sdk.spool import Spool
 
 
@@ -52,9 +52,9 @@ class Backlog:
                 self.spool.append(item)
             except OSError as error:
                 self._note(f"{self.spool.path} cannot be written: {error.strerror or error}")
-            except UnicodeEncodeError as error:
-                # Held it would only be refused; and it may not end the thread that sends the rest.
-                self._note(f"a text cannot be written: {error}")
+            except Exception as error:  # noqa: BLE001 (it may not end the thread that sends the rest)
+                # What cannot be encoded would only be refused if it were held.
+                self._note(f"{name_of(item)} cannot be written: {type(error).__name__}: {error}")
                 self.lost += _size_of(item)
                 return
             else:

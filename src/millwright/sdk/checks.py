@@ -19,13 +19,21 @@ MAX_STEP = 2**63 - 1
 
 
 def check_key(noun: str, key: str) -> str:
-    """Return `key` when it can name a parameter, metric or tag; raises Invalid."""
+    """Return `key`, as an exact text, when it can name a parameter, metric or tag.
+
+    Raises Invalid where it cannot.
+    """
     if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_CHARS or not key.isprintable():  # pyright: ignore[reportUnnecessaryIsInstance]
         raise Invalid(
             f"{str(key)[:80]!r} cannot be the name of a {noun}",
             why=f"it has 1 to {MAX_KEY_CHARS} printable characters",
-        )
-    return key
+        ) from None
+    return exact(key)
+
+
+def exact(text: str) -> str:
+    """Return a text as no subclass of `str`, such as NumPy's, which nothing can encode."""
+    return str.__str__(text)
 
 
 def check_named(nouns: str, values: Mapping[str, T]) -> Mapping[str, T]:
@@ -49,13 +57,13 @@ def files_in(folder: Path) -> dict[str, Path]:
 def texts_of(noun: str, values: Mapping[str, object]) -> dict[str, str]:
     """Return values as the texts that are kept; raises Invalid."""
     return {
-        key: text_of(noun, key, value) for key, value in check_named(f"{noun}s", values).items()
+        check_key(noun, key): text_of(noun, key, value)
+        for key, value in check_named(f"{noun}s", values).items()
     }
 
 
 def text_of(noun: str, key: str, value: object) -> str:
-    """Return a value as the text that is kept; raises Invalid for a long one, or a bad key."""
-    check_key(noun, key)
+    """Return a value as the text that is kept; raises Invalid for a long one."""
     text = unicode_of(str(value))
     if len(text) > MAX_VALUE_CHARS:
         raise Invalid(
@@ -71,7 +79,7 @@ def unicode_of(text: str) -> str:
     Python makes such halves of the bytes in a file's name or an argument that are no UTF-8.
     """
     if text.isascii() and "\0" not in text:
-        return text
+        return exact(text)
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 

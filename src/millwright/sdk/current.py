@@ -25,6 +25,7 @@ from millwright.core.ids import RunId, new_id, parse_id
 from millwright.core.refs import check_title
 from millwright.records.runs import RunSource, RunStatus
 from millwright.sdk.active import ActiveRun
+from millwright.sdk.checks import exact
 from millwright.sdk.connection import find_config, find_notebook, open_door, record_source
 from millwright.sdk.forks import end_with_worker
 from millwright.sdk.items import Begun, Item, Resumed, Stored, deliver
@@ -129,12 +130,12 @@ def start_in(
         )
     options = options or Options()
     name = name or _script_name()
-    check_title(name, "run")
+    name = exact(check_title(name, "run"))
     if parent is None and nested:
         parent = before
     if experiment is None:
         experiment = parent.experiment if isinstance(parent, ActiveRun) else DEFAULT_EXPERIMENT
-    check_title(experiment, "experiment")
+    experiment = exact(check_title(experiment, "experiment"))
     if run_id is not None and parent is not None:
         raise Invalid(
             "a run that goes on has its parent already", fix="leave out parent and nested"

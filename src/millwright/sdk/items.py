@@ -204,13 +204,15 @@ class Refusal:
     error: MillwrightError
 
     def __str__(self) -> str:
-        item = self.item
-        if isinstance(item, Batch):
-            names = [*dict.fromkeys(point.key for point in item.points), *item.params, *item.tags]
-            what = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
-        else:
-            what = type(item).__name__
-        return f"{what}: {self.error.what}"
+        return f"{name_of(self.item)}: {self.error.what}"
+
+
+def name_of(item: Item) -> str:
+    """Return what an item is called where it is told of: the keys in it, or its kind."""
+    if not isinstance(item, Batch):
+        return type(item).__name__
+    names = [*dict.fromkeys(point.key for point in item.points), *item.params, *item.tags]
+    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
 
 
 def deliver_parts(

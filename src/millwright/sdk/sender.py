@@ -158,7 +158,6 @@ class Sender:
     def set_away(self, reason: str) -> None:
         """Have everything go to the spool until the door answers: it was seen not to."""
         with self._lock:
-            self._keep_in_flight()
             self._go_away(reason)
 
     def forget(self) -> None:
@@ -172,7 +171,6 @@ class Sender:
         """
         with self._lock:
             self._stopping = True
-            self._keep_in_flight()
             self._spill()
             if last is not None:
                 self._backlog.append(last)
@@ -203,7 +201,6 @@ class Sender:
         if len(self._queue) > self._max_queued:
             with self._lock:
                 if len(self._queue) > self._max_queued:
-                    self._keep_in_flight()
                     self._spill()
 
     def _begin(self) -> None:
@@ -275,7 +272,6 @@ class Sender:
             error = self._try(part)
             with self._lock:
                 if error is not None:
-                    self._keep_in_flight()
                     self._go_away(error.what)
                     return
                 self._in_flight = None
@@ -342,8 +338,11 @@ class Sender:
         return self._failures >= MAX_FAILURES
 
     def _spill(self) -> None:
+        self._keep_in_flight()
         while (part := take(self._queue, self._spooled_marks)) is not None:
-            self._backlog.append(part)
+            # Whatever interrupts this, a part that is in flight is kept by whoever comes next.
+            self._in_flight = part
+            self._keep_in_flight()
 
     def _keep_in_flight(self) -> None:
         """Put what is just being sent before all that comes later, in case it fails."""

@@ -33,6 +33,7 @@ from millwright.core.refs import check_name, parse_ref
 from millwright.records.data import DatasetVersion
 from millwright.records.models import ModelVersion
 from millwright.records.runs import ArtifactFile, LoggedDataset, RunLink
+from millwright.sdk.checks import exact
 from millwright.sdk.items import (
     DatasetAdded,
     DatasetRead,
@@ -128,7 +129,7 @@ class Shelf:
 
     def keep(self, path: Path, name: str) -> Digest:
         """Store a file or folder as an output of the run; raises NotFound."""
-        check_path(name)
+        name = exact(check_path(name))
         if path.is_dir():
             digest, entries = self.put_folder(path)
             files = [
@@ -195,7 +196,7 @@ class Shelf:
     def keep_dataset(self, data: str | Path | Table, name: str | None) -> DatasetVersion | None:
         """Note what the run read; a file or table becomes a version first. See `log_dataset`."""
         if isinstance(data, str) and not _is_path(data):
-            parse_ref(data)
+            parse_ref(data := exact(data))
             self._tell(DatasetRead(ref=data))
             return None
         if isinstance(data, str | Path):
@@ -217,8 +218,8 @@ class Shelf:
         from millwright.registry.package import write_package
 
         if register is not None:
-            check_name(register, "model")
-        check_path(name)
+            register = exact(check_name(register, "model"))
+        name = exact(check_path(name))
         with _scratch() as folder:
             package = write_package(
                 model,
@@ -257,7 +258,7 @@ class Shelf:
             return self._add(file, name, kept_as="arrow", source="data frame")
 
     def _add(self, path: Path, name: str, *, kept_as: str, source: str) -> DatasetVersion | None:
-        check_name(name, "dataset")
+        name = exact(check_name(name, "dataset"))
         digest = self.put(path)
         if digest in self._lost:
             return None

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 
 from millwright.core.errors import Conflict, Invalid, NotFound
@@ -251,3 +252,23 @@ def test_nothing_is_sent_of_a_call_that_was_wrong(embedded: Config, door: Door) 
             run.log_metrics({"ok": 1.0, "": 1.0})
     shown = door.runs.show(ref=run.id)
     assert (shown.params, shown.metrics) == ({"a": "1"}, {})
+
+
+def test_names_that_numpy_gives_are_texts_as_any(config: Config, door: Door) -> None:
+    classes = np.unique(["cat", "dog"])
+    with start_in(config, classes[0], experiment=classes[1], options=QUIET) as run:
+        for name in classes:
+            run.log_metric(name, 0.5)
+            run.log_metric(name, 0.5, step=1)
+        run.log_metrics({classes[0]: 1.0}, step=2)
+        run.log_params({classes[0]: classes[1]})
+        run.log_text("hello", classes[0])
+        assert run.flush()
+    found = door.runs.show(ref=run.id)
+    assert (found.name, found.experiment, found.metrics, found.params) == (
+        "cat",
+        "dog",
+        {"cat": 1.0, "dog": 0.5},
+        {"cat": "dog"},
+    )
+    assert [link.name for link in found.links] == ["cat"]

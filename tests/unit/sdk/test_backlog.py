@@ -69,3 +69,17 @@ def test_a_text_that_cannot_be_written_takes_nothing_else_along(backlog: Backlog
     backlog.append(batch(1))
     assert drain(backlog) == [batch(0), batch(1)]
     assert backlog.lost == 1
+
+
+def test_what_nothing_can_encode_is_lost_and_named(
+    backlog: Backlog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Odd(str):
+        __slots__ = ()
+
+    backlog.append(Batch(params={"n": Odd("1"), "m": "2"}))
+    backlog.append(batch(1))
+    assert (backlog.waiting, backlog.lost) == (1, 2)
+    assert drain(backlog) == [batch(1)]
+    assert "n, m cannot be written: TypeError" in "".join(backlog.losses)
+    assert "training goes on" in capsys.readouterr().err

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 
 import numpy as np
 import pytest
 
 from millwright.core.errors import Invalid
 from millwright.sdk import checks
-from millwright.sdk.checks import check_key, number_of, step_of, text_of
+from millwright.sdk.checks import check_key, number_of, step_of, text_of, texts_of
 from millwright.tracking import telemetry
 
 
@@ -67,3 +68,17 @@ def test_a_step_is_a_whole_number_of_64_bits() -> None:
             step_of("a", step)
     with pytest.raises(Invalid, match="is beyond 64 bits"):
         step_of("a", 2**64)
+
+
+def test_a_key_or_value_of_a_subclass_is_kept_as_an_exact_text() -> None:
+    class Metric(StrEnum):
+        LOSS = "loss"
+
+    key = check_key("metric", np.str_("acc"))
+    assert (type(key), key) == (str, "acc")
+    assert (type(check_key("metric", Metric.LOSS)), check_key("metric", Metric.LOSS)) == (
+        str,
+        "loss",
+    )
+    texts = texts_of("tag", {np.str_("who"): np.str_("ada")})
+    assert [(type(k), type(v)) for k, v in texts.items()] == [(str, str)]
