@@ -22,6 +22,7 @@ from millwright.records.models import (
     Stage,
 )
 from millwright.records.purges import Purged
+from millwright.records.runs import ArtifactFile
 from millwright.registry.compare import Comparison
 
 
@@ -179,9 +180,13 @@ class Models(Protocol):
         logged_model: LoggedModelId | None = None,
         description: str = "",
         tags: dict[str, str] | None = None,
+        package_digest: Digest | None = None,
         reason: str = "",
     ) -> ModelVersion:
-        """Make what lies in a folder of artifacts the next version of a model, each time anew."""
+        """Make what lies in a folder of artifacts the next version of a model, each time anew.
+
+        With `package_digest` its files are those of that stored tree.
+        """
         ...
 
     @operation("POST", "/model-versions/{ref}/description", needs=Permission.MODEL_REGISTER)
@@ -249,6 +254,11 @@ class Models(Protocol):
     @operation("POST", "/model-versions/compare", needs=Permission.MODEL_READ)
     def compare(self, *, left: str, right: str) -> Comparison:
         """Return what differs between two versions, left to right."""
+        ...
+
+    @operation("GET", "/model-versions/{ref}/files", needs=Permission.MODEL_READ)
+    def files(self, *, ref: str) -> list[ArtifactFile]:
+        """Return the files of a version by path, as they were registered; there may be none."""
         ...
 
     @operation("GET", "/model-versions/{ref}/card", needs=Permission.MODEL_READ)

@@ -38,7 +38,7 @@ MODELS = Vocabulary(
 VERSIONS = Vocabulary(
     entities=_TAGS,
     numbers=frozenset({"version_number", "creation_timestamp", "last_updated_timestamp"}),
-    texts=frozenset({"name", "run_id", "source_path", "stage", "digest"}),
+    texts=frozenset({"name", "run_id", "source_path", "stage", "digest", "logged_model"}),
     aliases={
         "version": "version_number",
         "run": "run_id",
@@ -63,6 +63,7 @@ _VERSION_ATTRIBUTES: Mapping[str, Spelled] = MappingProxyType(
         "source_path": Spelled("v.source"),
         "stage": Spelled("v.stage"),
         "digest": Spelled("v.digest"),
+        "logged_model": Spelled("coalesce(v.logged_model, '')"),
         "creation_timestamp": Spelled("v.created_us / 1000", is_number=True),
         "last_updated_timestamp": Spelled("v.changed_us / 1000", is_number=True),
     }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from millwright.artifacts.store import ArtifactStore
-from millwright.artifacts.trees import Tree, put_tree
+from millwright.artifacts.trees import Tree, load_tree, put_tree
 from millwright.core import canonical
 from millwright.core.digest import Digest, digest_bytes
 from millwright.core.errors import MillwrightError
@@ -49,6 +49,8 @@ class Source:
     logged_model: LoggedModelId | None = None
     description: str = ""
     tags: Mapping[str, str] | None = None
+    package_digest: Digest | None = None
+    """The tree of its files, where they were put together before."""
 
 
 class Sources:
@@ -85,7 +87,7 @@ class Sources:
             return self._models.add_in(tx, act, name, found)
 
     def _read(self, act: Act, source: Source) -> tuple[Digest, Digest, Package | None]:
-        if source.folder is None:
+        if source.folder is None and source.package_digest is None:
             said = canonical.encode(
                 {
                     "source": source.address,
@@ -93,10 +95,12 @@ class Sources:
                 }
             )
             return digest_bytes(said), put_tree(self._artifacts, {}).digest, None
-        tree = self._folders.tree(act.project_key, source.folder)
+        tree = source.package_digest
+        if tree is None:
+            tree = self._folders.tree(act.project_key, source.folder or "").digest
         try:
-            package = self._models.package(tree.digest)
+            package = self._models.package(tree)
         except MillwrightError:
             # A folder of another kind, or one we cannot read: known by all its bytes.
-            return tree.digest, tree.digest, None
-        return package.digest, tree.digest, package
+            return load_tree(self._artifacts, tree).digest, tree, None
+        return package.digest, tree, package

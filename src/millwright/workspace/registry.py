@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from millwright.artifacts.trees import load_tree
 from millwright.core.digest import Digest
 from millwright.core.ids import LoggedModelId, RunId
 from millwright.core.refs import parse_version
@@ -24,6 +25,7 @@ from millwright.records.models import (
     Stage,
 )
 from millwright.records.purges import Purged
+from millwright.records.runs import ArtifactFile
 from millwright.registry.compare import Comparison
 from millwright.workspace.services import Service
 
@@ -125,6 +127,7 @@ class Models(Service):
         logged_model: LoggedModelId | None = None,
         description: str = "",
         tags: dict[str, str] | None = None,
+        package_digest: Digest | None = None,
         reason: str = "",
     ) -> ModelVersion:
         from millwright.registry.sources import Source  # numpy, which most commands do without
@@ -137,6 +140,7 @@ class Models(Service):
             logged_model=logged_model,
             description=description,
             tags=tags,
+            package_digest=package_digest,
         )
         return self.home.model_sources.register(self.session.act(reason), name, source)
 
@@ -193,6 +197,13 @@ class Models(Service):
 
     def compare(self, *, left: str, right: str) -> Comparison:
         return self.home.cards.compare(self.session.key, left, right)
+
+    def files(self, *, ref: str) -> list[ArtifactFile]:
+        version = self.home.models.get(self.session.key, ref)
+        return [
+            ArtifactFile(path=one.path, digest=one.digest, size_bytes=one.size_bytes)
+            for one in load_tree(self.home.artifacts, version.package_digest).entries
+        ]
 
     def card(self, *, ref: str) -> ModelCard:
         version = self.home.models.get(self.session.key, ref)

@@ -29,6 +29,12 @@ from millwright.records.runs import ArtifactFile
 from millwright.server.mlflow.call import Call, Endpoint, need
 from millwright.server.mlflow.errors import MlflowError, invalid, missing
 from millwright.server.mlflow.spelling import Json
+from millwright.server.mlflow.stored import (
+    check_writable,
+    find_stored,
+    is_stored,
+    list_stored,
+)
 from millwright.server.streaming import pieces_of, take
 
 BASE = "/2.0/mlflow-artifacts"
@@ -179,7 +185,9 @@ class Transfers:
 def list_folder(call: Call) -> Json:
     """Return what lies in a folder, by names."""
     path = call.read(_Listed).path.rstrip("/")
-    found = call.door.files.list_folder(folder=safe_path(path) if path else "")
+    folder = safe_path(path) if path else ""
+    stored = is_stored(folder)
+    found = list_stored(call, folder) if stored else call.door.files.list_folder(folder=folder)
     files: list[Json] = []
     for entry in found:
         name = entry.path.rpartition("/")[2]
@@ -192,7 +200,7 @@ def list_folder(call: Call) -> Json:
 
 def delete(call: Call) -> Json:
     """Take the names of a file, or of all in a folder, away."""
-    call.door.files.delete(path=safe_path(call.part("path")))
+    call.door.files.delete(path=check_writable(safe_path(call.part("path"))))
     return {}
 
 
@@ -228,6 +236,8 @@ def safe_path(path: str) -> str:
 
 def find_file(call: Call, path: str) -> ArtifactFile:
     """Return the file at a path; raises MlflowError when there is none."""
+    if is_stored(path):
+        return find_stored(call, safe_path(path))
     try:
         return call.door.files.show(path=safe_path(path))
     except NotFound as error:
@@ -239,6 +249,8 @@ def find_file(call: Call, path: str) -> ArtifactFile:
 def name_file(call: Call, path: str, blob: Blob) -> Json:
     """Give stored bytes their path."""
     call.door.files.put(
-        files=[ArtifactFile(path=path, digest=blob.digest, size_bytes=blob.size_bytes)]
+        files=[
+            ArtifactFile(path=check_writable(path), digest=blob.digest, size_bytes=blob.size_bytes)
+        ]
     )
     return {}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import cast
 
 import msgspec
 from msgspec import Struct
 
-from millwright.core.errors import Invalid, NotFound
+from millwright.core.digest import Digest
+from millwright.core.errors import Invalid, MillwrightError, NotFound
 from millwright.core.ids import LoggedModelId, RunId, from_hex
 from millwright.records.access import Permission
 from millwright.records.models import Stage
@@ -30,12 +34,15 @@ from millwright.server.mlflow.errors import invalid
 from millwright.server.mlflow.experiments import Pair
 from millwright.server.mlflow.registered import asked, find, is_prompt, stage_of, version_of
 from millwright.server.mlflow.spelling import SCHEME, Json, model_version_json
+from millwright.server.mlflow.stored import address_of, is_stored, version_at
 from millwright.server.mlflow.transfer import find_file, safe_path
-from millwright.tracking.files import model_folder, model_name, run_folder
+from millwright.tracking.files import model_folder, run_folder
 
 BASE = "/2.0/mlflow/model-versions"
 MAX_VERSIONS = 200_000
 VERSIONS_TAG = "mlflow.modelVersions"
+MAX_NOTED = 300
+_NOTING = threading.Lock()
 
 _LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})(?:/(?P<path>.*))?")
 _OF_RUN = re.compile(r"runs:/(?P<run>[0-9a-f]{32})(?:/(?P<path>.*))?")
@@ -119,21 +126,22 @@ def create(call: Call) -> Json:
         with of_run(given.run_id or ""):
             call.door.runs.show(ref=run)
     model = None if not given.model_id else model_of(given.model_id)
-    folder: str | None = None
+    meant = _Meant(source, run, model)
     if not is_prompt(tags):
-        folder, run, model, source = _resolve(call, source, run, model)
+        meant = _resolve(call, meant)
     made = call.door.models.register_source(
         name=name,
-        address=source,
-        folder=folder,
-        run=run,
+        address=meant.source,
+        folder=meant.folder,
+        run=meant.run,
         run_link=given.run_link,
-        logged_model=model,
+        logged_model=meant.model,
         description=given.description,
         tags=tags,
+        package_digest=meant.package,
     )
-    if model is not None:
-        _note_on_model(call, model, name, made.version)
+    if meant.model is not None:
+        _note_on_model(call, meant.model)
     return {"model_version": model_version_json(made)}
 
 
@@ -177,16 +185,10 @@ def search(call: Call) -> Json:
 
 
 def download_uri(call: Call) -> Json:
-    """Return where a version's files are to be had."""
+    """Return where a version's files are to be had, as they were registered."""
     version = version_of(call, *_named(call))
-    if version.logged_model is not None:
-        shown = _logged(call, version.logged_model, model_name(version.logged_model))
-        return {"artifact_uri": f"{SCHEME}{model_folder(shown)}"}
-    matched = _OF_RUN.fullmatch(version.source)
-    if matched is not None:
-        folder, _ = _folder_of_run(call, matched["run"], matched["path"] or "")
-        return {"artifact_uri": f"{SCHEME}{folder}"}
-    return {"artifact_uri": version.source}
+    is_here = bool(call.door.models.files(ref=version.id))
+    return {"artifact_uri": address_of(version) if is_here else version.source}
 
 
 def move_stage(call: Call) -> Json:
@@ -242,50 +244,65 @@ def _named(call: Call) -> tuple[str, int]:
     return checks.check_model_name(given.name), checks.parse_version(given.version)
 
 
-def _resolve(
-    call: Call, source: str, run: RunId | None, model: LoggedModelId | None
-) -> tuple[str | None, RunId | None, LoggedModelId | None, str]:
-    """Return the folder that a source means, the run and logged model behind it, and its address.
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """What a version is to be made of."""
 
-    Raises MlflowError for one that leads out of the artifacts, or to none.
-    """
+    source: str
+    run: RunId | None
+    model: LoggedModelId | None
+    folder: str | None = None
+    """Where its files lie; None when they do not lie here, or are those of `package`."""
+    package: Digest | None = None
+
+
+def _resolve(call: Call, given: _Meant) -> _Meant:
+    """Return what a source means; raises MlflowError where it leads out of the artifacts."""
+    source = given.source
     if (matched := _LOGGED.fullmatch(source)) is not None:
         shown = _logged(call, model_of(matched[1]), matched[1])
         below = (matched["path"] or "").strip("/")
         folder = model_folder(shown)
-        return (f"{folder}/{safe_path(below)}" if below else folder), shown.run, shown.id, source
+        if below:
+            folder = f"{folder}/{safe_path(below)}"
+        return _Meant(source, shown.run, shown.id, folder)
     if (matched := _OF_RUN.fullmatch(source)) is not None:
         folder, of_run = _folder_of_run(call, matched["run"], matched["path"] or "")
-        return folder, run or of_run, model, source
+        return replace(given, run=given.run or of_run, folder=folder)
     if (matched := _OF_VERSION.fullmatch(source)) is not None:
-        rest = matched["version"]
-        ref = f"{matched['name']}@v{rest}" if rest else f"{matched['name']}@{matched['alias']}"
-        try:
-            other = call.door.models.show(ref=ref)
-        except (NotFound, Invalid) as error:
-            raise invalid(f"Unable to fetch model from model URI source '{source}'.") from error
-        if _OF_VERSION.fullmatch(other.source) is not None:
-            # A prompt has no files; its source is any text, so that it may name itself.
-            raise invalid(f"Unable to fetch model from model URI source '{source}'.")
-        folder, _, _, _ = _resolve(call, other.source, other.run, other.logged_model)
-        return folder, other.run, other.logged_model, other.source
+        number = matched["version"]
+        ref = f"{matched['name']}@v{number}" if number else f"{matched['name']}@{matched['alias']}"
+        return _of_version(call, ref, source)
     scheme, separator, rest = source.partition(":")
     if separator and scheme == "mlflow-artifacts":
-        path = re.sub(r"^//[^/]*", "", rest).strip("/")
-        folder = safe_path(path)
-        if run is not None and not folder.startswith(_root_of(call, run)):
+        folder = safe_path(re.sub(r"^//[^/]*", "", rest).strip("/"))
+        if is_stored(folder):
+            return _of_version(call, version_at(folder), source)
+        if given.run is not None and not folder.startswith(_root_of(call, given.run)):
             raise invalid(
                 f"Invalid model version source: '{source}'. The source does not lie within the "
                 "artifacts of the run specified by the run_id."
             )
-        return folder, run, model, source
+        return replace(given, folder=folder)
     if not separator or scheme == "file":
         raise invalid(
             f"Invalid model version source: '{source}'. To use a local path as a model version "
             "source, the run_id request parameter has to be specified and the local path has to be "
             "contained within the artifact directory of the run specified by the run_id."
         )
-    return None, run, model, source
+    return given
+
+
+def _of_version(call: Call, ref: str, source: str) -> _Meant:
+    """Return what another version was made of: the files that were registered then."""
+    try:
+        other = call.door.models.show(ref=ref)
+    except (NotFound, Invalid) as error:
+        raise invalid(f"Unable to fetch model from model URI source '{source}'.") from error
+    if not call.door.models.files(ref=other.id):
+        # A prompt has no files.
+        raise invalid(f"Unable to fetch model from model URI source '{source}'.")
+    return _Meant(other.source, other.run, other.logged_model, package=other.package_digest)
 
 
 def _root_of(call: Call, run: RunId) -> str:
@@ -319,14 +336,17 @@ def _logged(call: Call, model: LoggedModelId, name: str) -> LoggedModel:
         raise no_model(name) from error
 
 
-def _note_on_model(call: Call, model: LoggedModelId, name: str, version: int) -> None:
-    """Have a logged model say in which versions it is registered, as MLflow's server does."""
-    tags = _logged(call, model, name).tags
-    try:
-        known = msgspec.json.decode(tags.get(VERSIONS_TAG, "[]"), type=list[dict[str, object]])
-    except msgspec.DecodeError:
-        known = []
-    known.append({"name": name, "version": version})
-    call.door.logged_models.set_tags(
-        id=model, tags={VERSIONS_TAG: msgspec.json.encode(known).decode()}
-    )
+def _note_on_model(call: Call, model: LoggedModelId) -> None:
+    """Have a logged model say in which versions it is registered, as MLflow's server does.
+
+    Nothing here fails a registration, which is made already.
+    """
+    # One at a time, so that whoever comes last has seen all versions.
+    with _NOTING, suppress(MillwrightError):
+        found = call.door.models.search_versions(
+            filter=f"logged_model = '{model}'", order=["created DESC"], limit=MAX_NOTED
+        )
+        known = [{"name": one.name, "version": one.version} for one in reversed(found.versions)]
+        while len(text := msgspec.json.encode(known).decode()) > checks.MAX_TAG_CHARS:
+            del known[0]
+        call.door.logged_models.set_tags(id=model, tags={VERSIONS_TAG: text})

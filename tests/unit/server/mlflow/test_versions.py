@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from fixtures.mlflow_api import INVALID, MISSING, MLMODEL, NO_RUN, Api, Json
@@ -37,6 +39,8 @@ def test_of_a_logged_model(api: Api) -> None:
     uri = api.get(f"{BASE}/get-download-uri", name="one", version="1")["artifact_uri"]
     folder = uri.removeprefix("mlflow-artifacts:/")
     assert api.fetch(f"{folder}/MLmodel") == MLMODEL
+    listed = api.listed(folder)
+    assert listed == [{"path": "MLmodel", "is_dir": False, "file_size": len(MLMODEL)}]
     noted = api.get(f"logged-models/{logged}")["model"]["info"]["tags"]
     assert noted == [{"key": "mlflow.modelVersions", "value": '[{"name":"one","version":1}]'}]
     answer = api.send(
@@ -55,8 +59,19 @@ def test_of_a_runs_folder_and_of_another_version(api: Api) -> None:
         given: Json = {"name": "two", "source": source, "run_id": run}
         made = api.ok("POST", f"{BASE}/create", given)["model_version"]
         assert (made["version"], made["run_id"]) == (str(number), run)
-        uri = api.get(f"{BASE}/get-download-uri", name="two", version=str(number))
-        assert uri["artifact_uri"] == f"mlflow-artifacts:/{root}/model"
+        assert api.downloaded("two", str(number)) == MLMODEL
+
+
+def test_a_logged_model_names_its_versions_however_many_there_are(api: Api) -> None:
+    name = "n" * 200
+    api.post("registered-models/create", name=name)
+    logged = api.logged_model("model")
+    for _ in range(40):
+        api.post(f"{BASE}/create", name=name, source=f"models:/{logged}")
+    (tag,) = api.get(f"logged-models/{logged}")["model"]["info"]["tags"]
+    noted = [one["version"] for one in json.loads(tag["value"])]
+    assert noted == list(range(41 - len(noted), 41))
+    assert len(noted) > 30
 
 
 def test_a_version_of_no_run_has_an_empty_one_as_in_stock(api: Api) -> None:
