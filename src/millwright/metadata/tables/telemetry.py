@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias, cast
 
 from millwright.metadata.database import Reader, Writer
@@ -256,17 +256,14 @@ def count_points(tx: Reader, *, run_pk: int, key_pk: int) -> int:
 
 
 def _find(tx: Reader, names: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for start in range(0, len(names), 500):
-        fragment, params = in_list("name", names[start : start + 500])
-        found |= dict(
-            tx.rows(
-                tuple[str, int],
-                f"SELECT name, pk FROM telemetry_key WHERE name IN {fragment}",
-                **params,
-            )
+    fragment, params = in_list("name", names)
+    return dict(
+        tx.rows(
+            tuple[str, int],
+            f"SELECT name, pk FROM telemetry_key WHERE name IN {fragment}",
+            **params,
         )
-    return found
+    )
 
 
 def _stored(value: float | str | None) -> tuple[float, int]:
@@ -300,14 +297,7 @@ def _texts(tx: Reader, table: str, run_pks: list[int]) -> dict[int, dict[str, st
     return found
 
 
-def _by_run(tx: Reader, sql: str, run_pks: list[int]) -> Iterator[tuple[object, ...]]:
-    """Iterate over the answers to `sql`, whose `{runs}` are `run_pks`, a thousand at a time."""
-    ask: Callable[[str], list[tuple[object, ...]]] = tx.raw
-    if len(run_pks) == 1:
-        # The same statement for each run, which the driver then parses once.
-        yield from tx.raw(sql.format(runs="(:run)"), run=run_pks[0])
-        return
-    for start in range(0, len(run_pks), 1000):
-        # Keys of our own, as numbers: no text of anybody's is spelled into a statement.
-        listed = ",".join(str(int(pk)) for pk in run_pks[start : start + 1000])
-        yield from ask(sql.format(runs=f"({listed})"))
+def _by_run(tx: Reader, sql: str, run_pks: list[int]) -> list[tuple[object, ...]]:
+    """Return the answers to `sql`, whose `{runs}` are `run_pks`."""
+    fragment, params = in_list("run", run_pks)
+    return tx.raw(sql.format(runs=fragment), **params)
