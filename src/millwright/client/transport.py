@@ -193,7 +193,7 @@ class Transport:
                 why="it may still be at work",
                 fix="see its state before you ask again",
             ) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             if begun:
                 raise Unreachable(
                     f"{self.url} broke off in the middle of {method} {path}",
@@ -211,7 +211,7 @@ class Transport:
         if ours and method == "HEAD" and response.status_code in _BY_STATUS:
             what = f"{self.url} answers {response.status_code} to {method} {path}"
             raise _BY_STATUS[response.status_code](what)
-        if kind.startswith("application/problem+json") and method != "HEAD":
+        if ours and kind.startswith("application/problem+json") and method != "HEAD":
             raise _error_of(response.read())
         if response.status_code in BUSY:
             raise Unreachable(
@@ -221,10 +221,14 @@ class Transport:
             )
         if ours:
             raise Failed(f"{self.url} answers {response.status_code} to {method} {path}")
-        raise Failed(
+        # A proxy before the server says nothing of what was asked; tomorrow it may let it through.
+        fix = "check the address; the control plane listens on port 8420 by default"
+        if response.status_code in _WANTS_TOKEN:
+            fix = "a proxy before the server refuses the token, or wants one: set MILLWRIGHT_TOKEN"
+        raise Unreachable(
             f"{self.url} does not answer like a Millwright server",
             why=f"it answers {response.status_code} to {method} {path}, with {kind or 'no type'}",
-            fix="check the address; the control plane listens on port 8420 by default",
+            fix=fix,
         )
 
     def _unreachable(self, error: Exception) -> Unreachable:
@@ -235,6 +239,7 @@ class Transport:
         )
 
 
+_WANTS_TOKEN = frozenset({401, 403, 407})
 # A HEAD carries no document; its status has to do.
 _BY_STATUS: dict[int, type[MillwrightError]] = {401: Unauthenticated, 403: Denied, 404: NotFound}
 

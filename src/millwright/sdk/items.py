@@ -215,19 +215,17 @@ def name_of(item: Item) -> str:
     return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
 
 
-def deliver_parts(
-    door: Door, run: RunId, item: Item, *, folder: Path, final: bool = False
-) -> list[Refusal]:
+def deliver_parts(door: Door, run: RunId, item: Item, *, folder: Path) -> list[Refusal]:
     """Tell the door what it takes of an item that it refused as a whole; return the rest.
 
-    Raises one of AWAY when the door is away; with `final` what breaks it is refused too.
+    Raises one of AWAY when the door is away.
     """
     refused: list[Refusal] = []
     for part in parts_of(item):
         try:
             deliver(door, run, part, folder=folder)
         except MillwrightError as error:
-            if is_away(error) and not (final and isinstance(error, Failed)):
+            if is_away(error):
                 raise
             refused.append(Refusal(part, error))
     return refused

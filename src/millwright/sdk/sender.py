@@ -307,35 +307,32 @@ class Sender:
             with self.calls:
                 deliver(self.door(), self.run, item, folder=self._backlog.objects)
         except MillwrightError as error:
-            hopeless = self._is_hopeless(error)
-            if isinstance(item, FIRST) or (is_away(error) and not hopeless):
+            if isinstance(item, FIRST) or is_away(error):
                 return error
-            return self._try_parts(item, hopeless=hopeless)
+            return self._try_parts(item)
         except Exception as error:  # noqa: BLE001 (nothing that breaks here may end the thread)
             unknown = Failed(f"{type(error).__name__}: {error}")
-            if not self._is_hopeless(unknown):
+            if isinstance(item, FIRST) or isinstance(error, OSError):
+                return unknown
+            # It breaks here, before any server saw it: that it does so always is found by trying.
+            self._failures += 1
+            if self._failures < MAX_FAILURES:
                 return unknown
             self.refusals.append(Refusal(item, unknown))
         self._failures = 0
         return None
 
-    def _try_parts(self, item: Item, *, hopeless: bool) -> MillwrightError | None:
+    def _try_parts(self, item: Item) -> MillwrightError | None:
         """Deliver what the door takes of an item that it refused as a whole."""
         folder = self._backlog.objects
         try:
             with self.calls:
-                refused = deliver_parts(self.door(), self.run, item, folder=folder, final=hopeless)
+                refused = deliver_parts(self.door(), self.run, item, folder=folder)
         except MillwrightError as error:
             return error
         self.refusals += refused
         self._failures = 0
         return None
-
-    def _is_hopeless(self, error: MillwrightError) -> bool:
-        """Tell whether a server broke over the same item so often that it always will."""
-        if isinstance(error, Failed):
-            self._failures += 1
-        return self._failures >= MAX_FAILURES
 
     def _spill(self) -> None:
         self._keep_in_flight()

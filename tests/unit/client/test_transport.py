@@ -148,13 +148,39 @@ def test_a_server_that_takes_too_long_is_not_asked_again(over: Over) -> None:
         httpx.Response(200, headers={"Content-Type": "text/html"}, content=b"<html>"),
         httpx.Response(302, headers={"Location": "https://elsewhere.example"}),
         httpx.Response(404, content=b"nginx"),
+        httpx.Response(429, content=b"slower"),
+        httpx.Response(500, content=b"oops"),
+        httpx.Response(
+            409,
+            headers={"Content-Type": "application/problem+json"},
+            content=b'{"code":"conflict","detail":"of a gateway"}',
+        ),
     ],
 )
-def test_what_is_no_server_of_ours_is_told_apart(reply: Reply, over: Over) -> None:
+def test_what_is_no_server_of_ours_is_as_good_as_away(reply: Reply, over: Over) -> None:
     transport, wire, _ = over(reply)
-    with pytest.raises(Failed, match="does not answer like a Millwright server"):
-        transport.call("GET", "/x")
+    with pytest.raises(Unreachable, match="does not answer like a Millwright server"):
+        transport.call("POST", "/x")
     assert [request.url.host for request in wire.requests] == ["mill.example"]
+
+
+def test_an_answer_that_cannot_be_decoded_is_no_answer(over: Over) -> None:
+    transport, _, _ = over(
+        httpx.Response(
+            200,
+            headers=OURS | {"Content-Encoding": "gzip"},
+            stream=httpx.ByteStream(b"no gzip at all"),
+        )
+    )
+    with pytest.raises(Unreachable, match="broke off"):
+        transport.call("POST", "/x")
+
+
+@pytest.mark.parametrize("status", [401, 403, 407])
+def test_a_proxy_that_wants_a_token_is_told_as_one(status: int, over: Over) -> None:
+    transport, _, _ = over(httpx.Response(status, content=b"who are you"))
+    with pytest.raises(Unreachable, match="set MILLWRIGHT_TOKEN"):
+        transport.call("POST", "/x")
 
 
 @pytest.mark.parametrize(
