@@ -16,8 +16,8 @@ import numpy.typing as npt
 from millwright.core.errors import Invalid, Unsupported
 from millwright.core.refs import did_you_mean
 from millwright.records.schema import Column, ColumnKind, Signature
+from millwright.registry.rows import MAX_NAMED, Array, as_array, columns_of_matrix, listed
 
-Array: TypeAlias = npt.NDArray[np.generic]
 Columns: TypeAlias = Mapping[str, Array]
 Matrix: TypeAlias = "Array | Sequence[Sequence[object]]"
 """Rows whose columns have no names, (rows, columns)."""
@@ -26,7 +26,6 @@ Label: TypeAlias = str | int | float | bool
 
 PREDICTION = "prediction"
 PROBABILITY = "probability"
-_MAX_NAMED = 5
 # Of 2^53 itself one cannot tell whether it was 2^53 + 1 before it became a float.
 _EXACT_INTEGERS = 2.0**53 - 1
 _MAX_INT64 = 2**63 - 1
@@ -36,6 +35,15 @@ _NUMBERS = (int, float, np.integer, np.floating)
 _NONE: Array = np.array(None, dtype=object)
 # What equals itself, and so is never missing.
 _PLAIN = {str, int, bool, np.str_, np.bool_, np.int64, type(None)}
+# A column of which no value is there, by what its kind becomes.
+_BLANK: dict[ColumnKind, Array] = {
+    "integer": np.array(np.nan),
+    "float": np.array(np.nan),
+    "boolean": np.array(np.nan),
+    "text": _NONE,
+    "timestamp": np.array("NaT", dtype="datetime64[us]"),
+}
+_WITHOUT_ROWS: dict[ColumnKind, type] = {"integer": np.int64, "boolean": np.bool_}
 _WORDS: dict[ColumnKind, str] = {
     "integer": "whole numbers",
     "float": "numbers",
@@ -61,8 +69,8 @@ class Frame(Protocol):
         """The names, in order."""
         ...
 
-    def __getitem__(self, name: str, /) -> Series:
-        """Return one column."""
+    def __getitem__(self, label: str, /) -> Series:
+        """Return one column; what pandas calls a column may be anything."""
         ...
 
     def head(self, n: int, /) -> Frame:
@@ -75,21 +83,24 @@ def columns_of(
 ) -> dict[str, Array]:
     """Return the rows' columns as flat arrays, in their order; missing text is None.
 
-    Those of a matrix, or of a list of rows, are called `names`, or x0, x1 and so on. Raises
-    Invalid when columns share a name or have different lengths, or rows another number of them
-    than there are names.
+    Those of a matrix, or of a list of rows, are called `names`, or x0, x1 and so on; a name that
+    is no text, as pandas gives numbers, becomes it. Raises Invalid when columns share a name or
+    have different lengths, or rows another number of them than there are names.
     """
     if isinstance(rows, Mapping):
-        columns = {name: np.asarray(values) for name, values in rows.items()}
+        labels = list(rows)
+        arrays = [as_array(values) for values in rows.values()]
     elif hasattr(rows, "columns"):
         frame = cast("Frame", rows)
-        there = [str(name) for name in cast("Iterable[object]", frame.columns)]
-        repeated = sorted({name for name in there if there.count(name) > 1})
-        if repeated:
-            raise Invalid(f"two columns share a name: {_listed(repeated)}")
-        columns = {name: frame[name].to_numpy() for name in there}
+        labels = list(cast("Iterable[str]", frame.columns))
+        arrays = [frame[label].to_numpy() for label in labels]
     else:
-        columns = _columns_of_matrix(rows, names)
+        labels, arrays = columns_of_matrix(rows, names)
+    called = [str(label) for label in labels]
+    repeated = sorted({name for name in called if called.count(name) > 1})
+    if repeated:
+        raise Invalid(f"two columns share a name: {listed(repeated)}")
+    columns = dict(zip(called, arrays, strict=True))
     lengths = {len(values) if values.ndim == 1 else -1 for values in columns.values()}
     if -1 in lengths or len(lengths) > 1:
         shapes = ", ".join(f"{name} {values.shape}" for name, values in columns.items())
@@ -136,7 +147,7 @@ def check_columns(signature: Signature, columns: Columns) -> dict[str, Array]:
     taken: dict[str, Array] = {}
     for column in signature.inputs:
         if column.name in columns:
-            values = np.asarray(columns[column.name])
+            values = as_array(columns[column.name])
             coerced = _coerce(column, values)
             if isinstance(coerced, str):
                 faults.append(f"{column.name} {coerced}")
@@ -149,7 +160,7 @@ def check_columns(signature: Signature, columns: Columns) -> dict[str, Array]:
         raise Invalid(
             "the rows do not fit the model",
             why="; ".join(faults),
-            fix=f"the model takes: {_listed(expected, limit=40)}",
+            fix=f"the model takes: {listed(expected, limit=40)}",
         )
     return taken
 
@@ -223,11 +234,11 @@ def _absent(expected: list[str], columns: Columns) -> list[str]:
     missing = [name for name in expected if name not in columns]
     extra = [name for name in columns if name not in set(expected)]
     if missing:
-        faults.append(f"missing: {_listed(missing)}")
+        faults.append(f"missing: {listed(missing)}")
     if extra:
-        hints = [did_you_mean(name, missing) for name in extra[:_MAX_NAMED]]
+        hints = [did_you_mean(name, missing) for name in extra[:MAX_NAMED]]
         hint = " ".join(text for text in hints if text)
-        faults.append(f"not known: {_listed(extra)}" + (f" ({hint})" if hint else ""))
+        faults.append(f"not known: {listed(extra)}" + (f" ({hint})" if hint else ""))
     return faults
 
 
@@ -235,11 +246,16 @@ def _coerce(column: Column, values: Array) -> Array | str:
     """Return the values in the column's kind, or what is wrong with them."""
     if values.ndim != 1:
         return f"has the shape {values.shape}; it must be flat"
+    if not len(values):
+        # Of no rows at all nobody can tell the type.
+        return np.empty(0, dtype=_WITHOUT_ROWS.get(column.kind, _BLANK[column.kind].dtype))
     types = _types(values) if values.dtype.kind == "O" else set[type]()
     missing = _lacking(values, types) if types else is_missing(values)
     lacks = bool(missing.any())
     if lacks and not column.nullable:
         return f"lacks {int(missing.sum())} of {len(values)} values, and the model needs all"
+    if lacks and missing.all():
+        return np.full(len(values), _BLANK[column.kind])
     if column.kind == "text":
         return _as_text(values, types, missing if lacks else None)
     if column.kind == "timestamp":
@@ -304,8 +320,11 @@ def _as_text(values: Array, types: set[type], missing: npt.NDArray[np.bool_] | N
     if types <= {str, type(None)} and values.dtype.kind == "O":
         return values
     present = values if missing is None else values[~missing]
-    if values.dtype.kind != "O" or not all(issubclass(kind, str) for kind in _types(present)):
+    if values.dtype.kind != "O":
         return f"holds {values.dtype} and should hold text"
+    kinds = _types(present)
+    if not all(issubclass(kind, str) for kind in kinds):
+        return f"holds {', '.join(sorted(kind.__name__ for kind in kinds))} and should hold text"
     return values if missing is None else np.where(missing, _NONE, values)
 
 
@@ -317,8 +336,8 @@ def _as_times(
         return _wrong(column, values)
     if values.dtype.kind == "M":
         return values.astype("datetime64[us]", copy=False)
-    wanted = types - {type(None), float}
-    if not all(issubclass(kind, str | date | np.datetime64) for kind in wanted):
+    kinds = types if missing is None else _types(values[~missing])
+    if not all(issubclass(kind, str | date | np.datetime64) for kind in kinds):
         return _wrong(column, values)
     if missing is not None:
         values = np.where(missing, np.datetime64("NaT"), values)
@@ -344,28 +363,3 @@ def _wrong(column: Column, values: Array) -> str:
 
 def _floats(values: Array) -> npt.NDArray[np.float64]:
     return values.astype(np.float64, copy=False)
-
-
-def _listed(names: list[str], *, limit: int = _MAX_NAMED) -> str:
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
-
-
-def _columns_of_matrix(rows: object, names: Sequence[object] | None) -> dict[str, Array]:
-    try:
-        matrix = np.asarray(rows)
-    except ValueError as error:
-        raise Invalid("these rows are not all of one length", why=str(error)) from error
-    if matrix.ndim != 2:
-        raise Invalid(
-            f"what has the shape {matrix.shape} holds no rows",
-            fix="give a frame, a mapping from names to columns, or a matrix (rows, columns)",
-        )
-    width = matrix.shape[1]
-    called = [f"x{at}" for at in range(width)] if names is None else [str(name) for name in names]
-    if len(called) != width:
-        raise Invalid(
-            f"the rows have {width} columns, not {len(called)}",
-            why=f"the model takes: {_listed(called)}",
-        )
-    return {name: matrix[:, at] for at, name in enumerate(called)}

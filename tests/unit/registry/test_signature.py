@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millwright.core.errors import Invalid, Unsupported
-from millwright.records.schema import Column, Signature
+from millwright.records.schema import Column, ColumnKind, Signature
 from millwright.registry.signature import (
     Array,
     check_columns,
@@ -42,6 +42,11 @@ def given_rows(**changes: object) -> dict[str, Array]:
         "region": np.array(["north", None], dtype=object),
     }
     return {name: np.asarray(values) for name, values in (columns | changes).items()}
+
+
+def written(rows: Any) -> dict[str, Array]:
+    """Return columns of what a user wrote down by hand, without arrays."""
+    return columns_of(rows)
 
 
 class TestInfer:
@@ -87,6 +92,23 @@ class TestInfer:
         frame = pd.DataFrame([[1, 2]], columns=["a", "a"])
         with pytest.raises(Invalid, match="share a name: a"):
             columns_of(frame)
+
+    def test_names_that_are_no_text_become_it(self) -> None:
+        frame = pd.DataFrame(np.arange(4.0).reshape(2, 2))
+        columns = columns_of(frame)
+        assert {name: values.tolist() for name, values in columns.items()} == {
+            "0": [0.0, 2.0],
+            "1": [1.0, 3.0],
+        }
+        assert list(written({0: np.zeros(1), "a": np.zeros(1)})) == ["0", "a"]
+        with pytest.raises(Invalid, match="share a name: 0"):
+            written({0: np.zeros(1), "0": np.zeros(1)})
+
+    def test_a_columns_lists_of_several_lengths_are_named(self) -> None:
+        rows = written({"age": [[1], [1, 2]]})
+        with pytest.raises(Invalid) as caught:
+            check_columns(Signature(inputs=[Column(name="age", kind="integer")], outputs=[]), rows)
+        assert caught.value.why == "age should hold whole numbers, and holds [1], [1, 2]"
 
 
 class TestCheck:
@@ -178,6 +200,57 @@ class TestKinds:
         assert check_columns(signature, {"n": np.array([2**62 + 1])})["n"][0] == 2**62 + 1
         objects = np.array([2**62 + 1, 3], dtype=object)
         assert check_columns(signature, {"n": objects})["n"].tolist() == [2**62 + 1, 3]
+
+    @pytest.mark.parametrize(
+        ("kind", "values", "words"),
+        [
+            ("text", ["a", 1.5, True], "c holds bool, float, str and should hold text"),
+            ("integer", [1, True], "c should hold whole numbers, and holds 1, True"),
+            ("float", [1.5, True], "c should hold numbers, and holds 1.5, True"),
+            ("boolean", [True, "x"], "c should hold true or false, and holds True, 'x'"),
+        ],
+    )
+    def test_a_list_of_mixed_values_is_refused_as_an_array_of_them_is(
+        self, kind: ColumnKind, values: list[object], words: str
+    ) -> None:
+        signature = Signature(inputs=[Column(name="c", kind=kind)], outputs=[])
+        for given_values in (values, np.array(values, dtype=object)):
+            with pytest.raises(Invalid) as caught:
+                check_columns(signature, written({"c": given_values}))
+            assert caught.value.why == words
+
+    @pytest.mark.parametrize("kind", ["text", "timestamp", "float", "integer", "boolean"])
+    @pytest.mark.parametrize("values", [[np.nan, np.nan], [None, None], [pd.NA, None]])
+    def test_a_nullable_column_may_be_missing_in_every_row(
+        self, kind: ColumnKind, values: list[object]
+    ) -> None:
+        column = Column(name="c", kind=kind, nullable=True)
+        taken = check_columns(Signature(inputs=[column], outputs=[]), written({"c": values}))
+        assert is_missing(taken["c"]).tolist() == [True, True]
+        assert taken["c"].dtype.kind == {"text": "O", "timestamp": "M"}.get(kind, "f")
+
+    @pytest.mark.parametrize(
+        ("kind", "dtype"),
+        [
+            ("text", "object"),
+            ("timestamp", "datetime64[us]"),
+            ("float", "float64"),
+            ("integer", "int64"),
+            ("boolean", "bool"),
+        ],
+    )
+    def test_no_rows_at_all_are_taken(self, kind: ColumnKind, dtype: str) -> None:
+        signature = Signature(inputs=[Column(name="c", kind=kind)], outputs=[])
+        empty: list[object] = [[], np.empty(0, dtype=object), np.empty(0, dtype="U1")]
+        for values in empty:
+            taken = check_columns(signature, written({"c": values}))["c"]
+            assert (taken.shape, taken.dtype) == ((0,), np.dtype(dtype))
+
+    def test_a_time_beside_what_pandas_calls_na_is_taken(self) -> None:
+        column = Column(name="t", kind="timestamp", nullable=True)
+        values = np.array([pd.NA, "2020-01-01"], dtype=object)
+        taken = check_columns(Signature(inputs=[column], outputs=[]), {"t": values})["t"]
+        assert str(taken.tolist()) == "[None, datetime.datetime(2020, 1, 1, 0, 0)]"
 
     def test_what_pandas_calls_na_is_missing(self) -> None:
         signature = Signature(inputs=[Column(name="t", kind="text", nullable=True)], outputs=[])
