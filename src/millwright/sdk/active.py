@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from millwright.core.errors import Conflict, MillwrightError
 from millwright.core.ids import RunId
-from millwright.records.runs import LoggedDataset, Problem, RunStatus
+from millwright.records.runs import LoggedDataset, Problem, Run, RunStatus
 from millwright.sdk.checks import (
     MAX_STEP,
     check_key,
@@ -66,7 +66,7 @@ class ActiveRun:
         experiment: str,
         outer: ActiveRun | None = None,
         owned: bool = True,
-        params: Mapping[str, str] | None = None,
+        before: Run | None = None,
         surroundings: Surroundings | None = None,
         on_end: Callable[[ActiveRun], None] | None = None,
     ) -> None:
@@ -90,7 +90,8 @@ class ActiveRun:
         """Whether a call need not look whether the run has ended, or this is a forked child."""
         self._keys: dict[str, str] = {}
         """Each key of a metric that was seen, as an exact text."""
-        self._params = dict(params or {})
+        self._before = before
+        self._params = {} if before is None else dict(before.params)
         self._surroundings = surroundings
         self._on_end = on_end
         atexit.register(self.end_at_exit)
@@ -120,6 +121,18 @@ class ActiveRun:
                 raise
             # What went wrong in the block matters more than that it could not be written down.
             error.add_note(f"run {self.id} could not be ended: {lost}")
+
+    def abandon(self, error: BaseException) -> None:
+        """End the run whose start failed: failed, or as it was if it had begun before."""
+        before = self._before
+        if before is None:
+            return self.__exit__(type(error), error, error.__traceback__)
+        # One that was running may be another process' to end.
+        self._owned = before.status != "running"
+        if self._surroundings is not None:
+            self._surroundings.drop()
+            self._surroundings = None
+        return self.end(before.status, error=before.error)
 
     @property
     def ended(self) -> bool:
@@ -317,7 +330,7 @@ class ActiveRun:
         except MillwrightError as error:
             if not is_away(error):
                 raise
-            self._sender.set_away(error.what)
+            self._sender.set_away(error)
             return False
         return True
 

@@ -13,18 +13,27 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from millwright.core.clock import Clock, SystemClock
-from millwright.core.errors import Conflict, Invalid, MillwrightError, TimedOut, Unreachable
+from millwright.core.errors import (
+    Conflict,
+    Invalid,
+    MillwrightError,
+    NotFound,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+)
 from millwright.core.ids import RunId, new_id, parse_id
 from millwright.core.refs import check_title
 from millwright.records.runs import RunSource, RunStatus
-from millwright.sdk.active import ActiveRun
+from millwright.sdk.active import ActiveRun, LoggingWarning
 from millwright.sdk.checks import exact
 from millwright.sdk.connection import find_config, find_notebook, open_door, record_source
 from millwright.sdk.forks import end_with_worker
@@ -38,6 +47,8 @@ from millwright.sdk.syncing import spools_in, sync_spool
 if TYPE_CHECKING:
     from millwright.doors.door import Door
     from millwright.workspace.config import Config
+
+T = TypeVar("T")
 
 DEFAULT_EXPERIMENT = "Default"
 
@@ -82,9 +93,9 @@ def start_run(
 
     It is kept where the settings say: by the server at `url` in `millwright.toml` or
     MILLWRIGHT_URL, else in the home there, or here, which is made when there is none. When the
-    server is away it begins all the same, and is sent later. What the run is made from is stored
-    with it: source files, git commit and what differs from it, installed packages. Without a
-    name it is called as the script is.
+    server is away, breaks or refuses the token, it begins all the same, is sent later, and a
+    LoggingWarning says so. What the run is made from is stored with it: source files, git commit
+    and what differs from it, installed packages. Without a name it is called as the script is.
 
     `nested` makes it part of the run that is active, which is active again when it ends;
     `parent` makes it part of another. Without `experiment` it is in that run's, else in Default.
@@ -92,7 +103,7 @@ def start_run(
     `system_metrics` say whether its output and what the machine does are kept.
 
     Raises Conflict while another run is active in this context, Invalid for a name or settings
-    that cannot be, and what the door raises unless it is away.
+    that cannot be, and NotFound where there is no run to go on with.
     """
     return start_in(
         find_config(),
@@ -161,7 +172,7 @@ def start_in(
         if params:
             run.log_params(params)
     except BaseException as error:
-        run.__exit__(type(error), error, error.__traceback__)
+        run.abandon(error)
         raise
     _activate(run)
     return run
@@ -213,14 +224,14 @@ class _Start:
         """Begin a new run."""
         route = Route(self.config, RunId(new_id("run")), self.clock)
         start_us = self.clock.now_us()
-        door, why = self._open()
+        door, away = self._open()
         sender = route.sender(door)
         try:
             source, objects = self._source(sender, door)
             begun = Begun(
                 name=name, experiment=experiment, source=source, parent=parent, start_us=start_us
             )
-            _tell_first(sender, begun, why)
+            _ask_first(sender, _telling(sender, begun), away, begun)
         except BaseException:
             sender.stop()
             raise
@@ -243,25 +254,27 @@ class _Start:
         # What it could not send the last time comes first.
         sync_spool(self.config, run=run)
         route = Route(self.config, run, self.clock)
-        door, why = self._open()
+        door, away = self._open()
         sender = route.sender(door)
-        experiment, params = DEFAULT_EXPERIMENT, dict[str, str]()
+        again, found = Resumed(), None
         try:
             if sender.backlog.waiting:
-                sender.submit(Resumed())
-            elif _tell_first(sender, Resumed(), why):
-                found = sender.door().runs.show(ref=run)
-                name, experiment, params = found.name, found.experiment, found.params
+                sender.submit(again)
+            else:
+                # Seen before it goes on: how it had ended is what a start that fails leaves.
+                found = _ask_first(sender, lambda door: door.runs.show(ref=run), away, again)
+            if found is not None:
+                _ask_first(sender, _telling(sender, again), None, again)
         except BaseException:
             sender.stop()
             raise
         return ActiveRun(
             route,
             sender,
-            name=name,
-            experiment=experiment,
+            name=name if found is None else found.name,
+            experiment=DEFAULT_EXPERIMENT if found is None else found.experiment,
             outer=self.outer,
-            params=params,
+            before=found,
             surroundings=self.surroundings,
             on_end=_let_go,
         )
@@ -269,27 +282,20 @@ class _Start:
     def attach(self, run: RunId) -> ActiveRun:
         """Join a run that another process has begun."""
         route = Route(self.config, run, self.clock)
-        door, why = self._open()
+        door, away = self._open()
         sender = route.worker_sender(door)
-        name, experiment, params = str(run), DEFAULT_EXPERIMENT, dict[str, str]()
         try:
-            if why:
-                sender.set_away(why)
-            else:
-                found = sender.door().runs.show(ref=run)
-                name, experiment, params = found.name, found.experiment, found.params
-        except (Unreachable, TimedOut) as error:
-            sender.set_away(error.what)
+            found = _ask_first(sender, lambda door: door.runs.show(ref=run), away)
         except BaseException:
             sender.stop()
             raise
         joined = ActiveRun(
             route,
             sender,
-            name=name,
-            experiment=experiment,
+            name=run if found is None else found.name,
+            experiment=DEFAULT_EXPERIMENT if found is None else found.experiment,
             owned=False,
-            params=params,
+            before=found,
             on_end=_let_go,
         )
         end_with_worker(joined.end_at_exit)
@@ -305,29 +311,50 @@ class _Start:
             sender.lose("what it is made from", error)
             return describe(command_line()), []
 
-    def _open(self) -> tuple[Door | None, str]:
+    def _open(self) -> tuple[Door | None, MillwrightError | None]:
         """Open the door; None and the reason when the home's database is away."""
         try:
-            return open_door(self.config, create=True), ""
+            return open_door(self.config, create=True), None
         except (Unreachable, TimedOut) as error:
-            return None, error.what
+            return None, error
 
 
-def _tell_first(sender: Sender, item: Item, away: str) -> bool:
-    """Tell the door the first item of a run; False, said on standard error, when it is away."""
+def _telling(sender: Sender, item: Item) -> Callable[[Door], Literal[True]]:
+    def tell(door: Door) -> Literal[True]:
+        deliver(door, sender.run, item, folder=sender.folder)
+        return True
+
+    return tell
+
+
+def _ask_first(
+    sender: Sender,
+    ask: Callable[[Door], T],
+    away: MillwrightError | None,
+    later: Item | None = None,
+) -> T | None:
+    """Ask the door before a run begins; None, told by a warning, when that has to wait.
+
+    Then `later` is said later. Raises what the caller did wrong, and nothing that is a server's.
+    """
     try:
-        if away:
-            raise Unreachable(away)
-        deliver(sender.door(), sender.run, item, folder=sender.folder)
-    except (Unreachable, TimedOut) as error:
-        # In this order it is on disk when the call returns.
-        sender.submit(item)
-        sender.set_away(error.what)
-        sys.stderr.write(
-            f"{error.what}: run {sender.run} is kept on this machine, and sent when that changes\n"
+        if away is not None:
+            raise away
+        return ask(sender.door())
+    except (Invalid, Conflict, NotFound, Unsupported):
+        raise
+    except MillwrightError as error:
+        if later is not None:
+            # In this order it is on disk when the call returns.
+            sender.submit(later)
+        sender.set_away(error)
+        said = "; ".join(str(error).splitlines())
+        warnings.warn(
+            f"run {sender.run} is kept on this machine, and sent when that changes: {said}",
+            LoggingWarning,
+            stacklevel=5,
         )
-        return False
-    return True
+        return None
 
 
 def _send_leftovers(config: Config) -> None:

@@ -29,7 +29,11 @@ class LoggedModelTaker:
 
     def take(self, taker: RunTaker, found: FoundLoggedModel) -> int:
         """Take a model that a run made; return 1 when it is kept whole, else 0."""
-        model = self.find(found.uuid) or self._make(taker, found)
+        model = self.find(found.uuid)
+        if model is None:
+            model = self._make(taker, found)
+        elif lacking := {key: found.tags[key] for key in found.tags.keys() - model.tags.keys()}:
+            model = self._door.logged_models.set_tags(id=model.id, tags=lacking)
         self._taken[found.uuid] = model
         is_whole = self._store_files(model, found, taker)
         self._door.logged_models.finish(id=model.id, status=found.status)

@@ -155,10 +155,10 @@ class Sender:
             mark.reached.wait(timeout_s)
         return mark.delivered
 
-    def set_away(self, reason: str) -> None:
+    def set_away(self, error: MillwrightError) -> None:
         """Have everything go to the spool until the door answers: it was seen not to."""
         with self._lock:
-            self._go_away(reason)
+            self._go_away(error)
 
     def forget(self) -> None:
         """In a child that was forked: let go of the parent's file, and leave all to the parent."""
@@ -224,7 +224,7 @@ class Sender:
                     self._look()
                 except Exception as error:  # noqa: BLE001 (a thread that ends delivers nothing)
                     with self._lock:
-                        self._go_away(f"{type(error).__name__}: {error}")
+                        self._go_away(Failed(f"{type(error).__name__}: {error}"))
         finally:
             if self._stopping:
                 self._close_door()
@@ -272,7 +272,7 @@ class Sender:
             error = self._try(part)
             with self._lock:
                 if error is not None:
-                    self._go_away(error.what)
+                    self._go_away(error)
                     return
                 self._in_flight = None
                 settle(self._marks, delivered=True)
@@ -296,7 +296,7 @@ class Sender:
                     # It is delivered, or spooled; who sends it again changes nothing.
                     return
                 if error is not None:
-                    self._go_away(error.what)
+                    self._go_away(error)
                     return
                 self._backlog.advance(item)
                 self._spill()
@@ -347,14 +347,14 @@ class Sender:
             self._backlog.append(self._in_flight)
             self._in_flight = None
 
-    def _go_away(self, reason: str) -> None:
+    def _go_away(self, error: MillwrightError) -> None:
         pause_s = min(MAX_PAUSE_S, self._first_pause_s)
         if self._away and self._retry_at_s:
             pause_s = min(MAX_PAUSE_S, self._pause_s * 2)
         self._pause_s = pause_s
         # Half of it by chance, so that the runs of a big job do not all come at once.
         self._retry_at_s = self._clock.monotonic_s() + pause_s * (0.5 + random.random() / 2)  # noqa: S311
-        self._away, self.reason = True, reason
+        self._away, self.reason = True, error.what
         self._spill()
         self._give_up_marks()
 

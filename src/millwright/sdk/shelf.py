@@ -292,7 +292,7 @@ class Shelf:
         except _WAITS as error:
             if isinstance(error, Unsupported):
                 raise
-            self._sender.set_away(error.what)
+            self._sender.set_away(error)
             return None
 
 

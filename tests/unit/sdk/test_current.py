@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
+from fixtures.receivers import receiving
 from millwright.core.errors import Conflict, Invalid, NotFound
 from millwright.doors.door import Door
 from millwright.sdk import calls
@@ -308,17 +309,78 @@ def test_the_processes_of_a_job_log_to_one_run(
         assert sorted(point.step for point in history) == list(steps), key
 
 
+def test_a_start_that_fails_leaves_a_run_that_had_ended_as_it_was(
+    config: Config, door: Door
+) -> None:
+    with start_in(config, "once", params={"depth": 3}, options=QUIET) as run:
+        pass
+    with pytest.raises(Conflict, match="'depth' already has another value"):
+        start_in(config, run_id=run.id, params={"depth": 4}, options=QUIET)
+    assert active_run() is None
+    found = door.runs.show(ref=run.id)
+    assert (found.status, found.error) == ("finished", None)
+
+
+OURS = {"x-millwright-version": "1"}
+PROBLEM = {"content-type": "application/problem+json"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "told"),
+    [
+        (500, {}, b"<html>", "it answers 500"),
+        (429, {}, b"<html>", "it answers 429"),
+        (302, {"location": "http://127.0.0.1:9/login"}, b"", "it answers 302"),
+        (200, {}, b"<html>", "it answers 200"),
+        (401, {}, b"", "set MILLWRIGHT_TOKEN"),
+        (200, OURS, b"garbage", "is not what this version knows"),
+        (507, OURS, b"", "answers 507"),
+        (401, OURS | PROBLEM, b'{"code":"unauthenticated","detail":"no token"}', "no token"),
+        (403, OURS | PROBLEM, b'{"code":"denied","detail":"may not"}', "may not"),
+    ],
+)
+def test_a_server_that_breaks_as_a_run_begins_keeps_nobody_from_training(
+    project: Path, status: int, headers: dict[str, str], body: bytes, told: str
+) -> None:
+    with receiving() as receiver:
+        receiver.answers = [status] * 1000
+        receiver.headers, receiver.body = headers, body
+        config = load_config(environment={}, folder=project, url=receiver.origin)
+        with pytest.warns(LoggingWarning, match="is kept on this machine") as warned:
+            run = start_in(config, "night", options=QUIET)
+        assert told in str(warned[0].message)
+        run.log_metric("auc", 1.0)
+        run.log_text("hello", "note.txt")
+        run.end()
+    assert (config.home / "spool" / f"{run.id}.spool").exists()
+
+
+def test_what_the_caller_did_wrong_at_the_start_is_raised_by_any_server(project: Path) -> None:
+    with receiving() as receiver:
+        receiver.answers, receiver.headers = [409], OURS | PROBLEM
+        receiver.body = b'{"code":"conflict","detail":"experiment is deleted"}'
+        config = load_config(environment={}, folder=project, url=receiver.origin)
+        with pytest.raises(Conflict, match="experiment is deleted"):
+            start_in(config, "night", options=QUIET)
+    assert active_run() is None
+
+
 def test_a_server_that_is_away_keeps_nobody_from_training(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nobody = load_config(environment={}, folder=project, url="http://127.0.0.1:9")
-    with start_in(nobody, "offline", params={"depth": 3}, options=QUIET) as run:
+    with pytest.warns(LoggingWarning) as warned:
+        run = start_in(nobody, "offline", params={"depth": 3}, options=QUIET)
+    (warning,) = warned
+    assert f"run {run.id} is kept on this machine, and sent when that changes: no server" in str(
+        warning.message
+    )
+    with run:
         run.log_metric("auc", 1.0)
         assert not run.flush()
         run.log_text("hello", "note.txt")
         assert run.log_dataset({"a": [1, 2]}, name="rows") is None
     said = capsys.readouterr().err
-    assert f"no server answers at http://127.0.0.1:9: run {run.id} is kept on this machine" in said
     assert f"The rest waits in {nobody.home / 'spool' / run.id}.spool" in said
     assert sorted(path.name for path in (nobody.home / "spool").iterdir()) == [
         f"{run.id}.objects",
@@ -333,7 +395,8 @@ def test_a_disk_that_takes_nothing_keeps_nobody_from_training(
         environment={}, folder=project, home=project / "train.py" / "home", url="http://127.0.0.1:9"
     )
     model = LinearRegression().fit(np.array([[0.0], [1.0]]), np.array([0.0, 1.0]))
-    run = start_in(nobody, "offline", options=QUIET)
+    with pytest.warns(LoggingWarning, match="is kept on this machine"):
+        run = start_in(nobody, "offline", options=QUIET)
     run.log_metric("auc", 1.0)
     run.log_text("hello", "note.txt")
     run.log_artifact(project / "train.py")
@@ -370,7 +433,9 @@ def test_what_the_caller_did_wrong_is_said_also_when_the_server_is_away(project:
     nobody = load_config(environment={}, folder=project, url="http://127.0.0.1:9")
     with pytest.raises(Invalid, match="cannot be the name of a run"):
         start_in(nobody, "\n")
-    with start_in(nobody, "offline", params={"depth": 3}, options=QUIET) as run:
+    with pytest.warns(LoggingWarning, match="is kept on this machine"):
+        run = start_in(nobody, "offline", params={"depth": 3}, options=QUIET)
+    with run:
         with pytest.raises(Conflict, match="'depth' already has another value"):
             run.log_param("depth", 4)
         with pytest.raises(Invalid, match="cannot be the name of a metric"):

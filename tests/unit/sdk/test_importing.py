@@ -121,6 +121,22 @@ def test_an_mlflow_store_is_brought_in_whole(door: Door, tmp_path: Path) -> None
     check_mlflow(door, tmp_path)
 
 
+def test_what_came_to_a_finished_run_later_is_taken_by_the_next_import(
+    door: Door, tmp_path: Path
+) -> None:
+    path = mlflow_store(tmp_path / "store")
+    mlflow(door, path)
+    folder = next(path.parent.glob(f"**/{PARENT}/artifacts"))
+    (folder / "late.txt").write_text("late")
+    report = mlflow(door, path)
+    assert report.ok
+    assert (report.found.runs, report.unchanged) == (1, 1)
+    parent = all_runs(door)["parent"]
+    assert artifacts(door, parent, tmp_path)["late.txt"] == b"late"
+    assert (parent.status, parent.end_us) == ("finished", T0_US + 1_000_000)
+    assert mlflow(door, path).unchanged == 2
+
+
 @pytest.mark.sockets
 def test_the_same_over_http(remote: Door, tmp_path: Path) -> None:
     path = mlflow_store(tmp_path / "store")

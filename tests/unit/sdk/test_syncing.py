@@ -31,7 +31,12 @@ from millwright.server.process import make_server
 from millwright.workspace.config import Config, load_config
 from millwright.workspace.open import Home
 
-pytestmark = pytest.mark.sockets
+pytestmark = [
+    pytest.mark.sockets,
+    pytest.mark.filterwarnings(
+        "ignore:.*is kept on this machine:millwright.sdk.active.LoggingWarning"
+    ),
+]
 
 QUIET = Options(console=False, system=False)
 
