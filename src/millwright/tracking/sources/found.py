@@ -82,6 +82,8 @@ class FoundFile:
 
     path: str
     size_bytes: int | None
+    changed_ns: int | None = None
+    """When it was written, where the store tells."""
     fetch: Callable[[Path], Path]
     """Returns a file with its bytes: its own, or the given path to which they were written."""
 

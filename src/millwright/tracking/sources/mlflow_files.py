@@ -10,19 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from millwright.core.digest import digest_bytes
 from millwright.core.errors import Corrupt, Invalid, NotFound
 from millwright.tracking.sources.found import (
     FoundDataset,
     FoundEnd,
     FoundExperiment,
-    FoundFile,
     FoundLoggedModel,
     FoundMeasure,
     FoundModel,
@@ -37,6 +36,7 @@ from millwright.tracking.sources.mlflow_answers import DatasetRecord
 from millwright.tracking.sources.mlflow_words import (
     ArtifactFolders,
     logged_model_uuid,
+    marked,
     parents_first,
     to_logged_status,
     to_point,
@@ -119,6 +119,7 @@ class MlflowFiles:
         if not any(self._root.glob(f"*/{META}")):
             raise Invalid(f"{folder} is no store of MLflow's", why=f"no folder in it has a {META}")
         named = tuple(one.resolve() for one in artifacts)
+        self._models: dict[Path, list[tuple[Path, _LoggedModel | Unread]]] = {}
         self._folders = ArtifactFolders((*named, self._root), named)
 
     @property
@@ -140,6 +141,7 @@ class MlflowFiles:
     def runs(self) -> Iterator[FoundRun | Unread]:
         """Iterate over the runs that were not deleted, by the time they began."""
         heads: list[FoundRun] = []
+        self._models.clear()
         deleted = 0
         for folder in self._folders_of(self._root):
             experiment = self._meta(folder, _Experiment)
@@ -212,16 +214,15 @@ class MlflowFiles:
         tags = dict(self._texts(folder / "tags", []))
         if meta.user_id:
             tags.setdefault("mlflow.user", meta.user_id)
-        files = [one for one in list_files(folder) if isinstance(one, FoundFile)]
-        seen = [f"{one.path} {one.size_bytes}" for one in files]
-        return to_run(
+        head = to_run(
             folder.name,
             name=meta.run_name or "",
             experiment=experiment,
             start_ms=meta.start_time,
             tags=tags,
-            seen=(meta.status, meta.end_time, digest_bytes("\n".join(seen).encode())),
+            seen=(meta.status, meta.end_time),
         )
+        return marked(head, chain(list_files(folder), self._logged_models(folder)))
 
     def _datasets(self, folder: Path) -> Iterator[FoundDataset | Unread]:
         for inner in self._folders_of(folder / "inputs"):
@@ -239,8 +240,7 @@ class MlflowFiles:
                 yield FoundDataset(**known, context=context, tags=tags)
 
     def _logged_models(self, folder: Path) -> Iterator[FoundLoggedModel | Unread]:
-        for inner in self._folders_of(folder.parent / "models"):
-            meta = self._meta(inner, _LoggedModel)
+        for inner, meta in self._models_of(folder.parent):
             if isinstance(meta, Unread):
                 yield meta
                 continue
@@ -259,6 +259,13 @@ class MlflowFiles:
                 measures=tuple(self._measures(inner)),
                 files=partial(self._folders.files, str(inner / "artifacts"), needed=True),
             )
+
+    def _models_of(self, experiment: Path) -> list[tuple[Path, _LoggedModel | Unread]]:
+        # Read once for all the runs of an experiment, each of which asks for its own.
+        if experiment not in self._models:
+            inner = self._folders_of(experiment / "models")
+            self._models[experiment] = [(one, self._meta(one, _LoggedModel)) for one in inner]
+        return self._models[experiment]
 
     def _measures(self, folder: Path) -> Iterator[FoundMeasure]:
         for key, words, _ in self._lines(folder / "metrics"):

@@ -44,6 +44,7 @@ from millwright.tracking.sources.mlflow_answers import (
 from millwright.tracking.sources.mlflow_http import MlflowHttp
 from millwright.tracking.sources.mlflow_words import (
     logged_model_uuid,
+    marked,
     parents_first,
     to_logged_status,
     to_point,
@@ -87,14 +88,17 @@ class MlflowServer:
     def runs(self) -> Iterator[FoundRun | Unread]:
         """Iterate over the runs that were not deleted, by the time they began."""
         heads: list[FoundRun] = []
+        records: dict[str, RunRecord] = {}
         for number, experiment in self._experiments():
             body = {"experiment_ids": [number], "max_results": _PAGE}
             for page in self._http.post_pages(
                 f"{_API}/runs/search", body | {"order_by": []}, RunsAnswer
             ):
                 heads += [_head(run, experiment.name) for run in page.runs]
+                records |= {run.info.run_id: run for run in page.runs}
         heads.sort(key=lambda run: (run.start_us, run.id))
-        yield from parents_first(heads)
+        for head in parents_first(heads):
+            yield marked(head, self._besides(records[head.id]))
 
     def items(self, run: FoundRun) -> Iterator[Item]:
         """Iterate over what the server holds of a run."""
@@ -108,6 +112,11 @@ class MlflowServer:
                     yield to_point(
                         point.key, float(point.value), step=point.step, time_ms=point.timestamp
                     )
+        yield from self._besides(found)
+        yield FoundEnd(status=to_status(found.info.status), end_us=to_us(found.info.end_time))
+
+    def _besides(self, found: RunRecord) -> Iterator[Item]:
+        """Iterate over what may come to a run when it has ended."""
         for used in found.inputs.dataset_inputs:
             tags = _texts(used.tags)
             yield FoundDataset(
@@ -123,8 +132,7 @@ class MlflowServer:
         for made in found.outputs.model_outputs:
             yield self._logged_model(made.model_id, made.step)
         uri = found.info.artifact_uri
-        yield from self._files(uri, run=run.id, path="", needed=False)
-        yield FoundEnd(status=to_status(found.info.status), end_us=to_us(found.info.end_time))
+        yield from self._files(uri, run=found.info.run_id, path="", needed=False)
 
     def models(self) -> Iterator[FoundModel | Unread]:
         """Iterate over the registered models."""

@@ -30,6 +30,7 @@ from millwright.tracking.sources.found import (
 from millwright.tracking.sources.mlflow_words import (
     ArtifactFolders,
     logged_model_uuid,
+    marked,
     parents_first,
     to_logged_status,
     to_point,
@@ -111,10 +112,12 @@ class MlflowDatabase:
     def runs(self) -> Iterator[FoundRun | Unread]:
         """Iterate over the runs that were not deleted, by the time they began."""
         heads: list[FoundRun] = []
+        places: dict[str, str] = {}
         deleted = 0
         for row in self._rows(
             f"""
             SELECT r.run_uuid, r.name, r.status, r.start_time, r.end_time, r.user_id,
+                r.artifact_uri,
                 e.name AS experiment, {self._workspace("experiments", "e")} AS workspace,
                 r.lifecycle_stage <> 'active' OR e.lifecycle_stage <> 'active' AS deleted,
                 (SELECT count(*) FROM metrics m WHERE m.run_uuid = r.run_uuid) AS points,
@@ -129,6 +132,7 @@ class MlflowDatabase:
             tags = self._texts("tags", "run_uuid", row["run_uuid"])
             if row["user_id"]:
                 tags.setdefault("mlflow.user", row["user_id"])
+            places[row["run_uuid"]] = row["artifact_uri"] or ""
             seen = (row["status"], row["end_time"], row["points"], row["params"])
             heads.append(
                 to_run(
@@ -140,7 +144,8 @@ class MlflowDatabase:
                     seen=(*seen, sorted(tags.items())),
                 )
             )
-        yield from parents_first(heads)
+        for head in parents_first(heads):
+            yield marked(head, self._besides(head.id, places[head.id]))
         if deleted:
             yield Unread(where=self.place, why=f"deleted runs were left out: {deleted}")
 
@@ -149,16 +154,20 @@ class MlflowDatabase:
         yield FoundParams(params=self._texts("params", "run_uuid", run.id))
         yield FoundTags(tags=self._texts("tags", "run_uuid", run.id))
         yield from self._points(run)
+        for row in self._rows(
+            "SELECT status, end_time, artifact_uri FROM runs WHERE run_uuid = ?", run.id
+        ):
+            yield from self._besides(run.id, row["artifact_uri"] or "")
+            yield FoundEnd(status=to_status(row["status"]), end_us=to_us(row["end_time"]))
+
+    def _besides(self, run: str, uri: str) -> Iterator[Item]:
+        """Iterate over what may come to a run when it has ended."""
         if {"inputs", "datasets"} <= self._tables.keys():
             yield from self._datasets(run)
         if "logged_models" in self._tables:
             yield from self._logged_models(run)
-        for row in self._rows(
-            "SELECT status, end_time, artifact_uri FROM runs WHERE run_uuid = ?", run.id
-        ):
-            if row["artifact_uri"]:
-                yield from self._folders.files(row["artifact_uri"], needed=False)
-            yield FoundEnd(status=to_status(row["status"]), end_us=to_us(row["end_time"]))
+        if uri:
+            yield from self._folders.files(uri, needed=False)
 
     def models(self) -> Iterator[FoundModel | Unread]:
         """Iterate over the registered models by name."""
@@ -244,7 +253,7 @@ class MlflowDatabase:
                 where = f"{self.place}, metric {row['key']!r} of run {run.id}"
                 yield Unread(where=where, why=str(error))
 
-    def _datasets(self, run: FoundRun) -> Iterator[FoundDataset]:
+    def _datasets(self, run: str) -> Iterator[FoundDataset]:
         for row in self._rows(
             """
             SELECT i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source,
@@ -252,7 +261,7 @@ class MlflowDatabase:
             FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id
             WHERE i.destination_type = 'RUN' AND i.destination_id = ? AND i.source_type = 'DATASET'
             """,
-            run.id,
+            run,
         ):
             tags = self._texts("input_tags", "input_uuid", row["input_uuid"], key="name")
             yield FoundDataset(
@@ -266,7 +275,7 @@ class MlflowDatabase:
                 tags=tags,
             )
 
-    def _logged_models(self, run: FoundRun) -> Iterator[FoundLoggedModel | Unread]:
+    def _logged_models(self, run: str) -> Iterator[FoundLoggedModel | Unread]:
         for row in self._rows(
             """
             SELECT m.model_id, m.name, m.model_type, m.status, m.creation_timestamp_ms,
@@ -276,7 +285,7 @@ class MlflowDatabase:
                 ) AS step
             FROM logged_models m WHERE m.source_run_id = ? AND m.lifecycle_stage = 'active'
             """,
-            run.id,
+            run,
         ):
             uuid = logged_model_uuid(row["model_id"])
             if uuid is None:

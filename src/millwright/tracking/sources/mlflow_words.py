@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from millwright.core.digest import digest_bytes
-from millwright.core.errors import Invalid
+from millwright.core.errors import Corrupt, Failed, Invalid, NotFound
 from millwright.records.runs import MetricPoint, RunStatus
-from millwright.tracking.sources.found import FoundFile, FoundRun, Unread
+from millwright.tracking.sources.found import FoundFile, FoundLoggedModel, FoundRun, Item, Unread
 from millwright.tracking.sources.paths import list_files
 
 PARENT = "mlflow.parentRunId"
@@ -92,6 +92,32 @@ def to_run(
         git_commit=tags.get("mlflow.source.git.commit") or None,
         user=tags.get("mlflow.user", ""),
     )
+
+
+def marked(run: FoundRun, besides: Iterable[Item]) -> FoundRun:
+    """Return the run with a mark that also changes with its files, its data and its models."""
+    try:
+        seen = _seen(besides)
+    except (Corrupt, Failed, Invalid, NotFound, OSError, TypeError, ValueError, OverflowError):
+        # What is wrong with this run is said when it is taken, and ends no other.
+        seen = ["unread"]
+    mark = "\n".join([run.mark, *seen])
+    return replace(run, mark=digest_bytes(mark.encode("utf-8", "surrogatepass")))
+
+
+def _seen(items: Iterable[Item]) -> list[str]:
+    return sorted(map(_seen_of_one, items))
+
+
+def _seen_of_one(item: Item) -> str:
+    match item:
+        case FoundFile():
+            return f"{item.path} {item.size_bytes} {item.changed_ns}"
+        case FoundLoggedModel():
+            said = [getattr(item, one.name) for one in fields(item) if one.name != "files"]
+            return f"{said} {_seen(item.files())}"
+        case _:
+            return repr(item)
 
 
 def parents_first(runs: Iterable[FoundRun]) -> Iterator[FoundRun]:

@@ -67,7 +67,13 @@ def list_files(
             yield Unread(where=entry.path, why=f"{error.what}: {error.why}")
             continue
         target = Path(entry.path)
-        yield FoundFile(path=name, size_bytes=target.stat().st_size, fetch=lambda _, at=target: at)
+        known = target.stat()
+        yield FoundFile(
+            path=name,
+            size_bytes=known.st_size,
+            changed_ns=known.st_mtime_ns,
+            fetch=lambda _, at=target: at,
+        )
 
 
 def walk(folder: Path, above: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:

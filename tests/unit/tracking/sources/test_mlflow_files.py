@@ -158,6 +158,27 @@ def test_a_run_that_changed_has_another_mark(folder: Path) -> None:
     assert after[CHILD] == before[CHILD]
 
 
+def test_what_comes_to_a_run_that_has_ended_changes_its_mark(folder: Path) -> None:
+    source = MlflowFiles(folder)
+    marks = [heads(source)[PARENT].mark]
+    child = heads(source)[CHILD]
+    run, model = folder / "7" / PARENT, folder / "7" / "models" / f"m-{MODEL}"
+    meta = f"model_id: m-{MODEL}\nname: net\nstatus: 2\nsource_run_id: {PARENT}\n"
+    for path, text in (
+        (run / "artifacts" / "late.txt", "late"),
+        (run / "inputs" / "late" / "meta.yaml", "source_id: x\n"),
+        (model / "meta.yaml", meta),
+        (model / "tags" / "approved", "no"),
+        (model / "artifacts" / "MLmodel", "net"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        marks.append(heads(source)[PARENT].mark)
+    assert len(set(marks)) == len(marks) == 6
+    assert heads(source)[PARENT].mark == marks[-1]
+    assert heads(source)[CHILD] == child
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_any_bytes_in_place_of_a_file_are_read_or_named(folder: Path, data: bytes) -> None:

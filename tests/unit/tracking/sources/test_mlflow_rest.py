@@ -162,6 +162,21 @@ def test_experiments_and_runs_are_read_page_by_page(source: MlflowServer) -> Non
     assert (source.place, source.scope, source.kind) == ("http://host:5000", "", "mlflow")
 
 
+def test_what_comes_to_a_run_that_has_ended_changes_its_mark(
+    source: MlflowServer, server: Server
+) -> None:
+    first = heads(source)
+    server.files[f"1/{RUN}/artifacts"].append(("late.txt", False))
+    second = heads(source)
+    server.runs[RUN] |= {"inputs": {}}
+    third = heads(source)
+    server.files[f"1/models/m-{MODEL}/artifacts"].append(("late.txt", False))
+    fourth = heads(source)
+    assert len({one[RUN].mark for one in (first, second, third, fourth)}) == 4
+    assert heads(source) == fourth
+    assert third[LOCAL] == first[LOCAL]
+
+
 def test_everything_of_a_run_is_read(source: MlflowServer, tmp_path: Path) -> None:
     found = list(source.items(heads(source)[RUN]))
     assert [one for one in found if isinstance(one, MetricPoint)] == [

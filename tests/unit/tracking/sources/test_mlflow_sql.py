@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,47 @@ def test_a_run_that_changed_has_another_mark(source: MlflowDatabase, path: Path)
     after = heads(source)
     assert after[PARENT].mark != before[PARENT].mark
     assert after[CHILD] == before[CHILD]
+
+
+def test_what_comes_to_a_run_that_has_ended_changes_its_mark(path: Path) -> None:
+    artifacts = next(path.parent.glob(f"**/{PARENT}/artifacts"))
+    model = f"m-{'e' * 32}"
+    row = f"'{model}', 'net', NULL, 2, 7, '{artifacts}', '{PARENT}', 'active'"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executescript(
+            """
+            CREATE TABLE logged_models (model_id TEXT, name TEXT, model_type TEXT, status INTEGER,
+                creation_timestamp_ms BIGINT, artifact_location TEXT, source_run_id TEXT,
+                lifecycle_stage TEXT);
+            CREATE TABLE logged_model_params (model_id TEXT, param_key TEXT, param_value TEXT);
+            CREATE TABLE logged_model_tags (model_id TEXT, tag_key TEXT, tag_value TEXT);
+            """
+        )
+    source = MlflowDatabase(path)
+    marks = [heads(source)[PARENT].mark]
+    child = heads(source)[CHILD]
+
+    def look() -> None:
+        assert heads(source)[PARENT].mark == heads(source)[PARENT].mark
+        marks.append(heads(source)[PARENT].mark)
+
+    (artifacts / "late.txt").write_text("late")
+    look()
+    os.utime(artifacts / "late.txt", ns=(1, 1))
+    look()
+    for statement in (
+        "UPDATE datasets SET digest = 'another'",
+        f"INSERT INTO logged_models VALUES ({row})",
+        f"INSERT INTO logged_model_tags VALUES ('{model}', 'approved', 'no')",
+        "UPDATE logged_model_tags SET tag_value = 'yes'",
+        "UPDATE logged_models SET status = 3",
+    ):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute(statement)
+        look()
+    assert len(set(marks)) == len(marks) == 8
+    assert heads(source)[CHILD] == child
+    source.close()
 
 
 def test_logged_models_and_workspaces_of_version_three(path: Path, tmp_path: Path) -> None:
