@@ -28,6 +28,12 @@ Scalar: TypeAlias = "float | int | str"
 
 MAX_CLAUSES = 200
 MAX_CHARS = 100_000
+MAX_LISTED = 1000
+"""Values behind one IN."""
+MAX_TERMS = 100
+"""Terms of an order."""
+MAX_PATTERN_BYTES = 50_000
+"""SQLite takes no longer pattern behind LIKE."""
 
 _NUMERIC: frozenset[str] = frozenset({"=", "!=", "<", "<=", ">", ">="})
 _TEXT: frozenset[str] = frozenset({"=", "!=", "LIKE", "ILIKE", "IN", "NOT IN"})
@@ -146,6 +152,7 @@ def parse_filter(text: str, vocabulary: Vocabulary) -> list[Clause]:
 
 def parse_order(terms: Sequence[str], vocabulary: Vocabulary) -> list[Order]:
     """Return the terms of an order; raises FilterError for one that cannot be or comes twice."""
+    check_terms(len(terms))
     found: list[Order] = []
     for text in terms:
         reader = _Reader(text, _tokens(text, "order"), vocabulary)
@@ -154,6 +161,12 @@ def parse_order(terms: Sequence[str], vocabulary: Vocabulary) -> list[Order]:
             raise FilterError(f"`order_by` contains duplicate fields: {list(terms)}")
         found.append(order)
     return found
+
+
+def check_terms(count: int) -> None:
+    """Raise FilterError when an order has too many terms."""
+    if count > MAX_TERMS:
+        raise FilterError(f"an order has at most {MAX_TERMS} terms, not {count}")
 
 
 def _tokens(text: str, noun: str) -> list[_Token]:
@@ -200,6 +213,12 @@ class _Reader:
         if op in _PRESENCE:
             return Clause(found, op, None, began)
         value = self._list(found) if op in {"IN", "NOT IN"} else self._value(found)
+        if op in {"LIKE", "ILIKE"}:
+            size = len(str(value).encode(errors="surrogatepass"))
+            if size > MAX_PATTERN_BYTES:
+                self._refuse(
+                    f"a pattern has at most {MAX_PATTERN_BYTES:,} bytes, not {size:,}", began
+                )
         return Clause(found, op, value, began)
 
     def order(self) -> Order:
@@ -313,8 +332,12 @@ class _Reader:
                 self._refuse(
                     f"Expected numeric value type for {found.entity}. Found {token.text}", token.at
                 )
-            whole = re.fullmatch(r"[-+]?\d+", token.text) is not None
-            return int(token.text) if whole and found.entity == "attribute" else float(token.text)
+            if found.entity != "attribute" or re.fullmatch(r"[-+]?\d+", token.text) is None:
+                return float(token.text)
+            # By its length first: Python makes no number of thousands of digits.
+            if len(token.text) > 40 or not -(2**63) <= int(token.text) < 2**63:
+                self._refuse("a whole number in a filter has at most 64 bits", token.at)
+            return int(token.text)
         return self._text_of(token, found)
 
     def _list(self, found: Field) -> tuple[str, ...]:
@@ -323,7 +346,10 @@ class _Reader:
             self._refuse(f"Expected a list in parentheses. Found {opening.text}", opening.at)
         values: list[str] = []
         while True:
-            values.append(self._text_of(self._take("a value"), found))
+            value = self._take("a value")
+            values.append(self._text_of(value, found))
+            if len(values) > MAX_LISTED:
+                self._refuse(f"a list in a filter has at most {MAX_LISTED} values", value.at)
             token = self._take(", or )")
             if token.text == ")":
                 return tuple(values)

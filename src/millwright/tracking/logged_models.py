@@ -16,7 +16,7 @@ from millwright.journal.log import Journal
 from millwright.metadata.connection import Value
 from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.dialects import in_list
-from millwright.metadata.filters import Order, Vocabulary, parse_filter, parse_order
+from millwright.metadata.filters import Order, Vocabulary, check_terms, parse_filter, parse_order
 from millwright.metadata.paging import read_token, write_token
 from millwright.metadata.tables import finding
 from millwright.metadata.tables import inputs as input_tables
@@ -278,10 +278,11 @@ class LoggedModels:
         if not 1 <= limit <= MAX_PAGE:
             raise Invalid(f"a page holds 1 to {MAX_PAGE} models, not {limit}")
         clauses = parse_filter(filter_, VOCABULARY)
+        check_terms(len(order))
         given: dict[str, Value] = {}
         orders = [_ordered(given, term, dataset) for term, dataset in order]
         with self._database.read() as tx:
-            rows = [find_experiment(tx, project_key, ref) for ref in experiments]
+            rows = [find_experiment(tx, project_key, ref) for ref in dict.fromkeys(experiments)]
             scope = _scope(given, project_key, [row.pk for row in rows], datasets)
             after = None if token is None else read_token(token)
             pks, cursor = finding.find(tx, scope, clauses, orders, limit=limit, after=after)

@@ -99,11 +99,9 @@ class Searches:
     def _query(self, tx: Reader, project_key: int, wanted: Wanted) -> Query | None:
         clauses = parse_filter(wanted.filter, self._vocabulary)
         order = parse_order(wanted.order, self._vocabulary)
-        experiments: list[int] = []
-        for ref in wanted.experiments:
-            row = _find(tx, project_key, ref)
-            if row is not None:
-                experiments.append(row.pk)
+        rows = [_find(tx, project_key, ref) for ref in dict.fromkeys(wanted.experiments)]
+        # Once each, also where one is named and numbered.
+        experiments = list(dict.fromkeys(row.pk for row in rows if row is not None))
         if wanted.experiments and not experiments:
             return None
         parent = None if wanted.parent is None else find_run(tx, project_key, wanted.parent).pk

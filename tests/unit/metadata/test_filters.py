@@ -103,6 +103,29 @@ class TestFilters:
         with pytest.raises(FilterError, match="at most 200 comparisons"):
             parse_filter(" and ".join(["metrics.a > 1"] * (MAX_CLAUSES + 1)), WORDS)
 
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            (f"name IN ({', '.join(['%r'] * 1001) % tuple(map(str, range(1001)))})", "1000 values"),
+            (f"params.a LIKE '{'%' * 50_001}'", "50,000 bytes"),
+            (f"params.a ILIKE '{'ż' * 25_001}'", "50,000 bytes"),
+            (f"start_time > {'9' * 5000}", "64 bits"),
+            ("start_time > 9223372036854775808", "64 bits"),
+        ],
+    )
+    def test_what_no_database_takes_is_refused_here(self, text: str, words: str) -> None:
+        with pytest.raises(FilterError, match=words):
+            parse_filter(text, WORDS)
+
+    def test_what_a_database_just_takes_is_read(self) -> None:
+        names = tuple(str(number) for number in range(1000))
+        listed = ", ".join(f"'{name}'" for name in names)
+        assert said(f"name IN ({listed})") == [("attribute", "name", "IN", names)]
+        assert said(f"params.a LIKE '{'%' * 50_000}'") == [("param", "a", "LIKE", "%" * 50_000)]
+        largest = 2**63 - 1
+        assert said(f"start_time < {largest}") == [("attribute", "start_time", "<", largest)]
+        assert said(f"metrics.a < {'9' * 5000}") == [("metric", "a", "<", float("inf"))]
+
     @given(st.text(alphabet="metricspartagsAND .`'\"()<>=!,0123456789-xyz\\;\n", max_size=60))
     def test_any_text_is_read_or_refused(self, text: str) -> None:
         with suppress(FilterError):
@@ -119,6 +142,11 @@ class TestFilters:
 
 
 class TestOrders:
+    def test_an_order_has_an_end(self) -> None:
+        assert len(parse_order([f"metrics.m{number}" for number in range(100)], WORDS)) == 100
+        with pytest.raises(FilterError, match="at most 100 terms, not 101"):
+            parse_order([f"metrics.m{number}" for number in range(101)], WORDS)
+
     def test_terms_are_read(self) -> None:
         assert parse_order(["metrics.`x` DESC", "start_time", "params.a asc"], WORDS) == [
             Order(Field("metric", "x"), descending=True),

@@ -97,6 +97,8 @@ def test_models_are_found_by_what_was_measured_on_which_data(
     assert names("name LIKE '%e%' AND status = 'PENDING'", "name") == ["forest", "tree"]
     with pytest.raises(FilterError, match="Invalid attribute key"):
         names("depth = 3")
+    with pytest.raises(FilterError, match="at most 100 terms"):
+        names("", *(f"metrics.m{number}" for number in range(101)))
     with pytest.raises(Invalid, match="a page holds"):
         models.search(tracked.key, experiments=["Default"], limit=0)
     first = models.search(tracked.key, experiments=["Default"], limit=2)

@@ -236,3 +236,19 @@ def test_a_foreign_token_is_refused(database: Database, token: str) -> None:
 def test_the_runs_of_an_experiment_that_is_not_there_are_none(database: Database) -> None:
     world = make(database, 7)
     assert world.searches.find(world.project, Wanted(experiments=["?"]), limit=5).runs == []
+
+
+def test_an_experiment_that_is_named_twice_is_looked_into_once(database: Database) -> None:
+    world = make(database, 8)
+    once = world.searches.find(world.project, Wanted(experiments=["big"]), limit=100)
+    twice = world.searches.find(world.project, Wanted(experiments=["big", "#0", "big"]), limit=100)
+    assert [run.id for run in twice.runs] == [run.id for run in once.runs]
+
+
+def test_the_longest_order_is_read_on_page_by_page(database: Database) -> None:
+    world = make(database, 9)
+    wanted = Wanted(experiments=["big"], order=["name", *(f"params.p{n}" for n in range(99))])
+    whole = world.searches.find(world.project, wanted, limit=100)
+    first = world.searches.find(world.project, wanted, limit=10)
+    rest = world.searches.find(world.project, wanted, limit=100, token=first.next_token)
+    assert [run.id for run in (*first.runs, *rest.runs)] == [run.id for run in whole.runs]
