@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from millwright.pipelines.context import StepContext
     from millwright.pipelines.graph import pipeline
     from millwright.pipelines.step import step
-    from millwright.sdk.active import ActiveRun, LoggingWarning
+    from millwright.sdk.active import ActiveRun
     from millwright.sdk.autolog import autolog
     from millwright.sdk.calls import (
         flush,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from millwright.sdk.connection import find_config
     from millwright.sdk.current import active_run, attach_run, end_run, start_run
+    from millwright.sdk.losses import LoggingWarning
     from millwright.sdk.models import load_model
     from millwright.sdk.search import search_runs
     from millwright.sdk.syncing import sync_spool
@@ -85,7 +86,7 @@ __all__ = [
 _WHERE = {
     "ActiveRun": "millwright.sdk.active",
     "Client": "millwright.client.services",
-    "LoggingWarning": "millwright.sdk.active",
+    "LoggingWarning": "millwright.sdk.losses",
     "MillwrightError": "millwright.core.errors",
     "StepContext": "millwright.pipelines.context",
     "Workspace": "millwright.workspace.open",

@@ -10,13 +10,12 @@ import atexit
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from millwright.core.errors import Conflict, MillwrightError
+from millwright.core.errors import Conflict, Invalid, MillwrightError
 from millwright.core.ids import RunId
 from millwright.records.runs import LoggedDataset, Problem, Run, RunStatus
 from millwright.sdk.checks import (
@@ -29,7 +28,8 @@ from millwright.sdk.checks import (
     texts_of,
 )
 from millwright.sdk.forks import end_with_worker, tell_of_forks
-from millwright.sdk.items import Batch, Finished, Item, deliver, is_away
+from millwright.sdk.items import Batch, Finished, Item, Refusal, deliver, is_away
+from millwright.sdk.losses import tell_losses
 from millwright.sdk.outcomes import outcome_of, what_ended_the_script
 from millwright.sdk.shelf import Shelf
 from millwright.sdk.surroundings import Surroundings
@@ -42,10 +42,7 @@ if TYPE_CHECKING:
 
 END_TIMEOUT_S = 60.0
 FLUSH_TIMEOUT_S = 30.0
-
-
-class LoggingWarning(UserWarning):
-    """Something that was logged did not arrive."""
+_ENDS = ("finished", "failed", "cancelled")
 
 
 class ActiveRun:
@@ -292,11 +289,13 @@ class ActiveRun:
         """Deliver what is left, close the run, and let go of the door.
 
         What cannot be delivered in `timeout_s` waits in the spool, and is sent by the next run.
-        When the door says no, its error is raised, and the run may be ended again. Warns of what
-        was refused on the way.
+        Warns of what was refused on the way, the end itself too where somebody else closed the
+        run. Raises Invalid for a status that ends nothing.
         """
         with self._lock:
             self._check()
+            if status not in _ENDS:
+                raise Invalid(f"a run does not end by the status {status!r}", fix=", ".join(_ENDS))
             digest = None
             if self._surroundings is not None:
                 digest = self._surroundings.stop(self._shelf)
@@ -328,10 +327,10 @@ class ActiveRun:
             with self._sender.calls:
                 deliver(self._sender.door(), self.id, item, folder=self._sender.folder)
         except MillwrightError as error:
-            if not is_away(error):
-                raise
-            self._sender.set_away(error)
-            return False
+            if is_away(error):
+                self._sender.set_away(error)
+                return False
+            self._sender.refusals.append(Refusal(item, error))
         return True
 
     def _close(self, last: Item | None) -> None:
@@ -340,23 +339,7 @@ class ActiveRun:
         waiting = sender.stop(last)
         if self._on_end is not None:
             self._on_end(self)
-        backlog = sender.backlog
-        if waiting:
-            sys.stderr.write(
-                f"run {self.id} is not delivered whole: {sender.reason or 'time ran out'}\n"
-                f"The rest waits in {backlog.spool.path}; the next run that is started sends it.\n"
-            )
-        if backlog.lost:
-            first = "; ".join(list(backlog.losses)[:3])
-            values = "a value" if backlog.lost == 1 else f"{backlog.lost} values"
-            message = f"run {self.id} lost {values}: {first}"
-            warnings.warn(message, LoggingWarning, stacklevel=4)
-        if sender.refusals:
-            first = "; ".join(map(str, sender.refusals[:3]))
-            count = len(sender.refusals)
-            values = "a value was refused" if count == 1 else f"{count} values were refused"
-            message = f"run {self.id}: {values}: {first}"
-            warnings.warn(message, LoggingWarning, stacklevel=4)
+        tell_losses(sender, waiting)
 
     def _check(self) -> None:
         if self._ended:

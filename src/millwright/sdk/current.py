@@ -33,11 +33,12 @@ from millwright.core.errors import (
 from millwright.core.ids import RunId, new_id, parse_id
 from millwright.core.refs import check_title
 from millwright.records.runs import RunSource, RunStatus
-from millwright.sdk.active import ActiveRun, LoggingWarning
+from millwright.sdk.active import ActiveRun
 from millwright.sdk.checks import exact
 from millwright.sdk.connection import find_config, find_notebook, open_door, record_source
 from millwright.sdk.forks import end_with_worker
 from millwright.sdk.items import Begun, Item, Resumed, Stored, deliver
+from millwright.sdk.losses import LoggingWarning
 from millwright.sdk.notebook import find_shell
 from millwright.sdk.route import Route, spool_folder
 from millwright.sdk.sender import Sender

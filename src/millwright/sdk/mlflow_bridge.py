@@ -25,10 +25,11 @@ from typing import Protocol, cast
 
 from millwright.core.errors import MillwrightError
 from millwright.records.runs import LoggedDataset, RunStatus
-from millwright.sdk.active import ActiveRun, LoggingWarning
+from millwright.sdk.active import ActiveRun
 from millwright.sdk.connection import find_config
 from millwright.sdk.current import Options, start_in
 from millwright.sdk.fits import FitRun, run_for_fit
+from millwright.sdk.losses import LoggingWarning
 
 SCHEME = "millwright"
 PARENT_TAG = "mlflow.parentRunId"

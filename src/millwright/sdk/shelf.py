@@ -20,11 +20,13 @@ from millwright.client.folders import Entry, check_path, encode_manifest, list_f
 from millwright.core.clock import Clock
 from millwright.core.digest import Digest, digest_bytes, digest_file
 from millwright.core.errors import (
+    Conflict,
+    Denied,
     Failed,
     Invalid,
+    MillwrightError,
     NotFound,
     TimedOut,
-    Unauthenticated,
     Unreachable,
     Unsupported,
 )
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_WAITS = (Unreachable, TimedOut, Unauthenticated, Failed)
+_WAITS = (Unreachable, TimedOut, Denied, Failed)
 """What no training is ended for: a server that is away or broke, a token that has run out."""
 TABLE_FORMATS = {".csv": "csv", ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow"}
 
@@ -294,6 +296,18 @@ class Shelf:
                 raise
             self._sender.set_away(error)
             return None
+        except (Conflict, NotFound):
+            if self._takes_logs():
+                raise
+            # Somebody closed or deleted the run: what comes later is refused, and told at the end.
+            return None
+
+    def _takes_logs(self) -> bool:
+        try:
+            found = self._sender.door().runs.show(ref=self._run)
+        except MillwrightError:
+            return False
+        return found.status == "running" and found.deleted_us is None
 
 
 def _plain(value: object) -> object:

@@ -18,9 +18,9 @@ from multiprocessing.dummy import DummyProcess
 from typing import Protocol, cast
 
 from millwright.core.errors import MillwrightError
-from millwright.sdk.active import LoggingWarning
 from millwright.sdk.checks import MAX_KEY_CHARS, MAX_VALUE_CHARS
 from millwright.sdk.fits import FitRun, run_for_fit
+from millwright.sdk.losses import LoggingWarning
 from millwright.sdk.outcomes import outcome_of
 
 SCORE = "training_score"

@@ -7,6 +7,7 @@ from millwright.core.errors import Unreachable
 from millwright.doors.door import Door
 from millwright.records.runs import Run
 from millwright.sdk.current import Options, start_in
+from millwright.sdk.losses import LoggingWarning
 from millwright.workspace.config import Config, load_config
 
 QUIET = Options(console=False, system=False)
@@ -24,7 +25,9 @@ def test_what_was_logged_while_the_server_was_away_is_sent(
     with monkeypatch.context() as patched:
         for module in ("current", "route", "syncing"):
             patched.setattr(f"millwright.sdk.{module}.open_door", away)
-        with start_in(config, "night", options=QUIET) as run:
+        with pytest.warns(LoggingWarning, match="is kept on this machine"):
+            run = start_in(config, "night", options=QUIET)
+        with run:
             run.log_metric("auc", 0.75)
         ended = mill("runs", "sync")
         assert ended.code == Unreachable.exit_code

@@ -13,8 +13,8 @@ import pytest
 from millwright.core.errors import Conflict, Invalid, NotFound
 from millwright.doors.door import Door
 from millwright.sdk import calls
-from millwright.sdk.active import LoggingWarning
 from millwright.sdk.current import Options, active_run, end_run, start_in
+from millwright.sdk.losses import LoggingWarning
 from millwright.workspace.config import Config
 
 pytestmark = pytest.mark.sockets
@@ -172,14 +172,36 @@ def test_a_value_that_another_writer_made_impossible_is_told_at_the_end(
     assert door.runs.show(ref=run.id).params == {"depth": "3", "rate": "0.1"}
 
 
-def test_a_run_that_somebody_else_closed_otherwise_says_so(embedded: Config, door: Door) -> None:
-    run = start_in(embedded, "closed", options=QUIET)
+def test_a_run_that_somebody_else_closed_says_so_at_its_end(config: Config, door: Door) -> None:
+    run = start_in(config, "closed", options=QUIET)
     door.runs.finish(run=run.id, status="cancelled")
-    with pytest.raises(Conflict, match="is cancelled"):
+    run.log_metric("auc", 0.5)
+    run.log_text("hello", "note.txt")
+    with pytest.raises(NotFound):
+        run.log_artifact("nothing.txt")
+    with pytest.warns(LoggingWarning, match=r"3 values were refused: .*is cancelled") as told:
         run.end("finished")
-    assert not run.ended
-    run.end("cancelled")
+    assert len(told) == 1
     assert run.ended
+    assert active_run() is None
+    assert door.runs.show(ref=run.id).status == "cancelled"
+
+
+def test_a_run_that_somebody_else_deleted_says_so_at_its_end(config: Config, door: Door) -> None:
+    run = start_in(config, "deleted", options=QUIET)
+    door.runs.delete(run=run.id)
+    run.log_text("hello", "note.txt")
+    with pytest.warns(LoggingWarning, match="values were refused"):
+        run.end()
+    assert active_run() is None
+
+
+def test_a_status_that_ends_nothing_is_the_callers_mistake(embedded: Config) -> None:
+    with start_in(embedded, "odd", options=QUIET) as run:
+        for status in ("running", "done"):
+            with pytest.raises(Invalid, match=f"does not end by the status '{status}'"):
+                run.end(status)  # pyright: ignore[reportArgumentType]
+        assert not run.ended
 
 
 def test_names_of_files_that_are_no_utf8_end_nothing(

@@ -17,7 +17,7 @@ from fixtures.receivers import receiving
 from millwright.core.errors import Conflict, Invalid, NotFound
 from millwright.doors.door import Door
 from millwright.sdk import calls
-from millwright.sdk.active import ActiveRun, LoggingWarning
+from millwright.sdk.active import ActiveRun
 from millwright.sdk.current import (
     Options,
     active_run,
@@ -26,6 +26,7 @@ from millwright.sdk.current import (
     start_in,
     start_run,
 )
+from millwright.sdk.losses import LoggingWarning
 from millwright.workspace.config import Config, load_config
 
 pytestmark = pytest.mark.sockets

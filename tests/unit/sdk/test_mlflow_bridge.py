@@ -12,8 +12,8 @@ from typing import cast
 import pytest
 
 from millwright.doors.door import Door
-from millwright.sdk.active import LoggingWarning
 from millwright.sdk.current import Options, active_run, start_in
+from millwright.sdk.losses import LoggingWarning
 from millwright.sdk.mlflow_bridge import PARENT_TAG, Bridge, connect, disconnect
 from millwright.workspace.config import Config
 

@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 
 from millwright.doors.door import Door
 from millwright.records.runs import Run
-from millwright.sdk.active import LoggingWarning
 from millwright.sdk.current import Options, start_in
+from millwright.sdk.losses import LoggingWarning
 from millwright.sdk.sklearn_hooks import estimator_classes, hook, params_of, unhook
 from millwright.workspace.config import Config
 

@@ -34,7 +34,7 @@ from millwright.workspace.open import Home
 pytestmark = [
     pytest.mark.sockets,
     pytest.mark.filterwarnings(
-        "ignore:.*is kept on this machine:millwright.sdk.active.LoggingWarning"
+        "ignore:.*is kept on this machine:millwright.sdk.losses.LoggingWarning"
     ),
 ]
 
