@@ -64,6 +64,22 @@ def check_gate(
         )
 
 
+def check_let_pass(policy: Policy, *, alias: str, ref: str, verdicts: Sequence[GateReport]) -> None:
+    """Return when the project's gate has ever let `ref` pass; for who goes back to it.
+
+    Raises Refused when it has not: a model may have been protected only after that version had
+    the alias.
+    """
+    if alias not in policy.protected or not policy.needs_gate:
+        return
+    if not any(one.by_project_gate and one.verdict == "pass" for one in verdicts):
+        raise Refused(
+            f"{ref} cannot be {alias}: the project's gate has never let it pass",
+            why=f"it had the alias {alias} before the model was protected",
+            fix=f"mill gate check {ref} --data DATASET --target COLUMN",
+        )
+
+
 def needs_approval(policy: Policy, *, alias: str, risk: Risk) -> bool:
     """Tell whether somebody other than the requester must agree."""
     return alias in policy.protected and risk == "high"

@@ -9,11 +9,11 @@ from __future__ import annotations
 from millwright.core.errors import Refused
 from millwright.deployments.controller import Deployments
 from millwright.governance.approvals import Approvals
-from millwright.governance.policy import Policy, check_gate
+from millwright.governance.policy import Policy, check_gate, check_let_pass
 from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.tables import gates as gate_tables
 from millwright.metadata.tables import models as model_tables
-from millwright.metadata.tables.models import VersionRow
+from millwright.metadata.tables.models import ModelRow, VersionRow
 from millwright.records.deployments import Deployment, Rollout, RolloutPlan
 from millwright.records.events import Act
 from millwright.records.models import AliasChange, Approval, ModelVersion, Risk, Stage
@@ -66,7 +66,9 @@ class Promotions:
             if not find_model(tx, act.project_key, version.name).governed:
                 # Its alias was set without a gate; what answers requests passes one all the same.
                 self._check_gate(tx, version, CHAMPION, pointed=None)
-        is_champion = pointed is not None and pointed.pk == version.pk
+            is_champion = pointed is not None and pointed.pk == version.pk
+            if is_champion:
+                self._check_let_pass(tx, version, CHAMPION)
         if CHAMPION in self._policy.protected and not is_champion:
             raise Refused(
                 f"{_spelled(version)} cannot answer requests: it is not {version.name}@{CHAMPION}",
@@ -127,6 +129,29 @@ class Promotions:
         row = find_version(tx, act.project_key, version.id)
         self._guard(tx, act, row, alias, whoever=False)
 
+    def guard_way_back(self, tx: Writer, act: Act, version: ModelVersion, alias: str) -> None:
+        """Check that a version has ever been let pass, in the transaction that goes back to it."""
+        if find_model(tx, act.project_key, version.name).governed:
+            self._check_let_pass(tx, find_version(tx, act.project_key, version.id), alias)
+
+    def guard_name(self, tx: Writer, act: Act, model: ModelRow) -> None:
+        """Check that a model's name may be given up, in the transaction that does so.
+
+        Raises Refused where somebody asks for the model by a protected alias: under the name that
+        is free then anybody could register what passed no gate.
+        """
+        del act
+        if not model.governed:
+            return
+        moves = model_tables.list_alias_changes(tx, model_pk=model.pk)
+        had = sorted({move.alias for move in moves} & self._policy.protected)
+        if had:
+            raise Refused(
+                f"{model.name} cannot be renamed or deleted: its alias {had[0]} is protected",
+                why=f"who asks for {model.name}@{had[0]} would get what another registers there",
+                fix=f"take the protection off first: mill model unprotect {model.name}",
+            )
+
     def guard_stage(self, tx: Writer, act: Act, version: ModelVersion, stage: Stage) -> None:
         """Check what a stage needs: in production stands what a champion would have to be."""
         if stage == PRODUCTION and CHAMPION in self._policy.protected:
@@ -155,6 +180,14 @@ class Promotions:
         if asks:
             self._approvals.request_if_needed(act, version, alias=alias, risk=model.risk)
         return version, model.risk
+
+    def _check_let_pass(self, tx: Reader, version: VersionRow, alias: str) -> None:
+        check_let_pass(
+            self._policy,
+            alias=alias,
+            ref=_spelled(version),
+            verdicts=gate_tables.list_verdicts(tx, version_pk=version.pk),
+        )
 
     def _check_gate(
         self, tx: Reader, version: VersionRow, alias: str, *, pointed: VersionRow | None

@@ -36,12 +36,19 @@ class Aliases:
     """The aliases of the models of all projects of a home."""
 
     def __init__(
-        self, database: Database, recorder: Recorder, clock: Clock, *, guard: Guard = allow
+        self,
+        database: Database,
+        recorder: Recorder,
+        clock: Clock,
+        *,
+        guard: Guard = allow,
+        guard_way_back: Guard = allow,
     ) -> None:
         self._database = database
         self._recorder = recorder
         self._clock = clock
         self._guard = guard
+        self._guard_way_back = guard_way_back
 
     def set_alias(
         self,
@@ -101,11 +108,11 @@ class Aliases:
         """Point an alias back at the version it pointed at before the present one.
 
         Going back is itself undone by going forward again by hand: a second rollback goes
-        one further back, never to the version just left. The guard is not asked, since the
-        version has been let pass before, and whoever rolls back may have no time to wait.
+        one further back, never to the version just left. Whoever rolls back may have no time to
+        wait: asked is only whether the version has ever been let pass.
 
         Raises NotFound when nothing was ever set, Conflict when there is nothing before, and
-        Invalid without a reason.
+        Invalid without a reason, and what the guard of the way back raises.
         """
         _check(alias)
         if not act.reason.strip():
@@ -128,6 +135,7 @@ class Aliases:
                     fix=f"mill model promote {name}@vN --alias {alias}",
                 )
             target = find_version(tx, act.project_key, f"{name}@v{before[-1]}")
+            self._guard_way_back(tx, act, target.model_version(), alias)
             return self._move(tx, act, model, alias, target=target, current=current)
 
     def history(self, project_key: int, name: str, alias: str | None = None) -> list[AliasChange]:

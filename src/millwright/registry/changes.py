@@ -36,6 +36,8 @@ ONE_AT_A_TIME: frozenset[Stage] = frozenset({"Staging", "Production"})
 
 StageGuard: TypeAlias = Callable[[Writer, Act, ModelVersion, Stage], None]
 """Called before a version is moved to a stage; raises Refused or NeedsApproval to stop it."""
+NameGuard: TypeAlias = Callable[[Writer, Act, ModelRow], None]
+"""Called before a model gives up its name; raises Refused to stop it."""
 
 
 class NameTaken(Conflict):
@@ -53,12 +55,19 @@ class Changes:
     """Changes what is said about the models of all projects of a home."""
 
     def __init__(
-        self, database: Database, recorder: Recorder, clock: Clock, *, guard: StageGuard
+        self,
+        database: Database,
+        recorder: Recorder,
+        clock: Clock,
+        *,
+        guard: StageGuard,
+        guard_name: NameGuard,
     ) -> None:
         self._database = database
         self._recorder = recorder
         self._clock = clock
         self._guard = guard
+        self._guard_name = guard_name
 
     def describe(self, act: Act, name: str, description: str) -> None:
         """Say what a model is for."""
@@ -77,6 +86,7 @@ class Changes:
                 return
             if model_tables.find_model(tx, project=act.project_key, name=new_name) is not None:
                 raise NameTaken(new_name)
+            self._guard_name(tx, act, row)
             tables.rename_model(tx, pk=row.pk, name=new_name, now_us=self._clock.now_us())
             self._note(tx, act, row, ModelRenamed(name=new_name, previous=row.name))
 
@@ -100,9 +110,18 @@ class Changes:
                 self._note(tx, act, row, detail)
 
     def delete(self, act: Act, name: str) -> None:
-        """Put a model away with its versions and aliases; its name is free."""
+        """Put a model away with its versions and aliases; its name is free.
+
+        Raises Conflict while a deployment answers by it, and what the guard of names raises.
+        """
         with self._database.write() as tx:
             row = find_model(tx, act.project_key, name)
+            _check_idle(
+                row.name,
+                tables.list_deployments(tx, model_pk=row.pk),
+                fix="put the versions away that nobody is answered by: mill model delete NAME@vN",
+            )
+            self._guard_name(tx, act, row)
             tables.delete_model(tx, row, now_us=self._clock.now_us())
             self._note(tx, act, row, ModelDeleted(name=row.name))
 
@@ -156,7 +175,7 @@ class Changes:
                 self._note_version(tx, act, row, f"tag {key} removed", removed=[key])
 
     def delete_version(self, act: Act, ref: str) -> None:
-        """Put a version away; raises Conflict while an alias points at it."""
+        """Put a version away; raises Conflict while an alias points at it, or it is deployed."""
         with self._database.write() as tx:
             row = find_version(tx, act.project_key, ref)
             aliases = tables.read_aliases(tx, version_pks=[row.pk]).get(row.pk, [])
@@ -166,6 +185,12 @@ class Changes:
                     f"{', '.join(aliases)} points at it",
                     fix=f"point it elsewhere first: mill model promote {row.name}@vN",
                 )
+            deployed = tables.list_deployments(tx, model_pk=row.model_pk, version=row.id)
+            _check_idle(
+                f"{row.name}@v{row.version}",
+                deployed,
+                fix=f"let another answer first: mill deploy promote DEPLOYMENT {row.name}@vN",
+            )
             now_us = self._clock.now_us()
             tables.set_version_deleted(tx, pk=row.pk, deleted_us=now_us, now_us=now_us)
             self._note(tx, act, row, ModelDeleted(name=row.name, version=row.version))
@@ -255,3 +280,11 @@ class Changes:
         else:
             subject = Subject(kind="model", id=row.id)
         self._recorder.append(tx, act, replace(detail, reason=act.reason), [subject])
+
+
+def _check_idle(what: str, deployments: list[str], *, fix: str) -> None:
+    if deployments:
+        raise Conflict(
+            f"{what} cannot be deleted: the deployment {', '.join(deployments)} answers by it",
+            fix=fix,
+        )

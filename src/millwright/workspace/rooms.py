@@ -13,7 +13,7 @@ from millwright.access.actors import Directory
 from millwright.access.grants import Grants
 from millwright.access.projects import Projects
 from millwright.metadata.database import Writer
-from millwright.metadata.tables.models import VersionRow
+from millwright.metadata.tables.models import ModelRow, VersionRow
 from millwright.records.events import Act
 from millwright.records.models import ModelVersion, Stage
 from millwright.workspace.tracking_rooms import TrackingRooms
@@ -111,7 +111,12 @@ class Rooms(TrackingRooms):
         def ask_policy(tx: Writer, act: Act, version: ModelVersion, stage: Stage) -> None:
             self.promotions.guard_stage(tx, act, version, stage)
 
-        return Changes(self.database, self.journal, self.clock, guard=ask_policy)
+        def ask_name(tx: Writer, act: Act, model: ModelRow) -> None:
+            self.promotions.guard_name(tx, act, model)
+
+        return Changes(
+            self.database, self.journal, self.clock, guard=ask_policy, guard_name=ask_name
+        )
 
     @cached_property
     def model_purges(self) -> ModelPurges:
@@ -144,11 +149,15 @@ class Rooms(TrackingRooms):
         def ask_policy(tx: Writer, act: Act, version: ModelVersion, alias: str) -> None:
             self.promotions.guard(tx, act, version, alias)  # made when first asked: they need us
 
+        def ask_way_back(tx: Writer, act: Act, version: ModelVersion, alias: str) -> None:
+            self.promotions.guard_way_back(tx, act, version, alias)
+
         return Aliases(
             self.database,
             self.journal,
             self.clock,
             guard=ask_policy,
+            guard_way_back=ask_way_back,
         )
 
     @cached_property

@@ -142,6 +142,38 @@ class TestRollback:
         assert place.me.models.rollback(name="churn", reason="complaints").version == 1
         assert place.me.models.approvals(state="waiting") == []
 
+    def test_what_was_never_let_pass_is_no_way_back(self, place: Place) -> None:
+        models = place.me.models
+        for seed in (0, 1):
+            ref = place.version(seed)
+            models.govern(name="churn", governed=False)
+            models.promote(ref=ref)
+        models.govern(name="churn", governed=True)
+        with pytest.raises(Refused, match="has never let it pass"):
+            models.rollback(name="churn", reason="complaints")
+        with pytest.raises(Refused, match="has never let it pass"):
+            place.me.deployments.create(name=DEPLOYMENT, model="churn@champion")
+        assert models.show(ref="churn@champion").version == 2
+        place.judged("churn@v1")
+        assert models.rollback(name="churn", reason="complaints").version == 1
+        place.me.deployments.create(name=DEPLOYMENT, model="churn@v1")
+
+    def test_a_name_that_is_asked_for_by_a_protected_alias_is_not_given_up(
+        self, place: Place
+    ) -> None:
+        models = place.me.models
+        models.promote(ref=place.passed())
+        models.remove_alias(name="churn", alias="champion")
+        for give_up in (
+            lambda: models.rename(name="churn", new_name="other"),
+            lambda: models.delete(name="churn"),
+        ):
+            with pytest.raises(Refused, match="its alias champion is protected"):
+                give_up()
+        models.govern(name="churn", governed=False)
+        models.rename(name="churn", new_name="other")
+        models.delete(name="other")
+
 
 class TestDeploy:
     def test_only_a_champion_answers_requests(self, place: Place) -> None:
@@ -195,6 +227,19 @@ class TestRollouts:
         promoted_by_rollout(place, "churn@v2")
         shown = place.me.deployments.show(name=DEPLOYMENT)
         assert [one.version for one in shown.variants] == [2]
+
+    def test_what_answers_requests_is_not_deleted(self, place: Place) -> None:
+        models, first = place.me.models, place.deployed()
+        models.govern(name="churn", governed=False)
+        models.promote(ref=place.version(1))
+        for delete in (
+            lambda: models.delete_version(ref=first),
+            lambda: models.delete(name="churn"),
+        ):
+            with pytest.raises(Conflict, match="answers by it"):
+                delete()
+        models.remove_alias(name="churn", alias="champion")
+        models.delete_version(ref="churn@v2")
 
     def test_rolling_back_moves_deployment_and_alias_together_and_asks_nobody(
         self, place: Place

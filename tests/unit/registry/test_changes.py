@@ -7,6 +7,7 @@ import pytest
 from fixtures.registries import Home
 from millwright.core.errors import Conflict, NotFound, Refused
 from millwright.metadata.database import Writer
+from millwright.metadata.tables.models import ModelRow
 from millwright.records.events import Act
 from millwright.records.models import ModelVersion, Stage
 from millwright.registry.changes import Changes, NameTaken
@@ -19,9 +20,15 @@ def no_production(tx: Writer, act: Act, version: ModelVersion, stage: Stage) -> 
         raise Refused("the gate said no")
 
 
+def any_name(tx: Writer, act: Act, model: ModelRow) -> None:
+    """Let every name be given up."""
+
+
 @pytest.fixture
 def changes(home: Home) -> Changes:
-    return Changes(home.database, home.journal, home.clock, guard=no_production)
+    return Changes(
+        home.database, home.journal, home.clock, guard=no_production, guard_name=any_name
+    )
 
 
 def registered(home: Home, *seeds: int) -> None:

@@ -47,21 +47,18 @@ def test_a_version_and_then_its_model_go(place: Place) -> None:
 
 
 def test_what_accounts_for_decisions_keeps_a_version(place: Place) -> None:
-    ref = place.deployed()
+    place.deployed()
     judged = place.version(1)
     place.judged(judged)
     unnamed = place.version(2)
-    place.me.models.delete(name=MODEL)
+    for ref in (judged, unnamed):
+        place.me.models.delete_version(ref=ref)
     counted = place.me.models.purge(older_than_days=0, dry_run=True)
     done = place.me.models.purge(older_than_days=0)
     assert (done.versions, done.models) == (counted.versions, counted.models) == (1, 0)
     assert done.kept == counted.kept
-    assert done.kept == [
-        Kept(what=ref, why="an alias points at it"),
-        Kept(what=judged, why="a gate's verdict names it"),
-        Kept(what=f"model {MODEL}", why="a deployment is of it"),
-    ]
-    place.me.models.restore(name=MODEL)
+    assert done.kept == [Kept(what=judged, why="a gate's verdict names it")]
+    place.me.models.restore_version(name=MODEL, version="2")
     assert place.me.models.show(ref=judged).version == 2
     with pytest.raises(NotFound):
         place.me.models.show(ref=unnamed)

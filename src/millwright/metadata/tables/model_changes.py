@@ -135,6 +135,17 @@ def delete_model(tx: Writer, row: ModelRow, *, now_us: int) -> None:
     )
 
 
+def list_deployments(tx: Reader, *, model_pk: int, version: str = "") -> list[str]:
+    """Return the names of the deployments that answer by a model, or by that version of it."""
+    return tx.column(
+        str,
+        "SELECT name FROM deployment WHERE model_pk = :model AND variants_json LIKE :named "
+        "ORDER BY name",
+        model=model_pk,
+        named=f"%{version}%",
+    )
+
+
 def restore_model(tx: Writer, *, pk: int, name: str) -> None:
     """Take the mark away again, under the name it had."""
     tx.run(
