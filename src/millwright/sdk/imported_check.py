@@ -8,7 +8,7 @@ from millwright.core.digest import Digest
 from millwright.core.ids import RunId
 from millwright.doors.door import Door
 from millwright.records.runs import MetricPoint
-from millwright.sdk.imported_run import RunTaker, on_the_wire
+from millwright.sdk.imported_run import RunTaker, on_the_wire, refusal
 from millwright.tracking.sources.found import Source
 
 _CURVES_AT_ONCE = 500
@@ -55,7 +55,9 @@ def _missing_points(door: Door, taker: RunTaker, source: Source, key: str) -> It
     wanted = {
         _known_by(on_the_wire(item))
         for item in source.items(taker.found)
-        if isinstance(item, MetricPoint) and item.key == key
+        if isinstance(item, MetricPoint)
+        and item.key == key
+        and refusal(item.key, item.step, item.time_us) is None
     }
     taker.taken.points[key] = len(wanted)
     for page in _pages(door, taker.id, key):

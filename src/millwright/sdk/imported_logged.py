@@ -11,7 +11,7 @@ from millwright.core.errors import Conflict, Invalid
 from millwright.core.ids import LoggedModelId, RunId, from_hex, to_hex
 from millwright.doors.door import Door
 from millwright.records.runs import ArtifactFile, LoggedModel, LoggedModelMetric, ModelUse
-from millwright.sdk.imported_run import FILES_AT_ONCE, RunTaker, spelled
+from millwright.sdk.imported_run import FILES_AT_ONCE, RunTaker, refusal, spelled
 from millwright.sdk.imported_start import ID, SOURCE
 from millwright.tracking.sources.found import FoundLoggedModel, FoundMeasure, Source, Unread
 
@@ -25,7 +25,7 @@ class LoggedModelTaker:
         self._door = door
         self._source = source
         self._taken: dict[str, LoggedModel] = {}
-        self._measures: list[tuple[LoggedModelId, tuple[FoundMeasure, ...]]] = []
+        self._measures: list[tuple[LoggedModelId, list[FoundMeasure]]] = []
 
     def take(self, taker: RunTaker, found: FoundLoggedModel) -> int:
         """Take a model that a run made; return 1 when it is kept whole, else 0."""
@@ -40,8 +40,9 @@ class LoggedModelTaker:
         self._door.logged_models.log_uses(
             run=taker.id, uses=[ModelUse(way="output", model=model.id, step=found.step)]
         )
-        if found.measures:
-            self._measures.append((model.id, found.measures))
+        measures = [one for one in found.measures if _fits(one, found, taker)]
+        if measures:
+            self._measures.append((model.id, measures))
         return int(is_whole)
 
     def _make(self, taker: RunTaker, found: FoundLoggedModel) -> LoggedModel:
@@ -72,26 +73,31 @@ class LoggedModelTaker:
             self._taken[uuid] = there[0]
         return self._taken[uuid]
 
-    def measure(self, runs: Mapping[str, RunId]) -> None:
-        """Keep what runs measured of models; to be called when the runs are there."""
-        for model, measures in self._measures:
-            rows = [
-                LoggedModelMetric(
-                    key=one.key,
-                    value=spelled(one.value),
-                    step=one.step,
-                    time_us=one.time_us,
-                    run=runs[one.run],
-                    dataset_name=one.dataset_name,
-                    dataset_digest=one.dataset_digest,
-                )
-                for one in measures
-                if one.run in runs
-            ]
-            for at in range(0, len(rows), MEASURES_AT_ONCE):
-                some = rows[at : at + MEASURES_AT_ONCE]
-                self._door.logged_models.log_metrics(id=model, metrics=some)
-        self._measures.clear()
+    def measured(self) -> list[tuple[LoggedModelId, list[FoundMeasure]]]:
+        """Return what was measured of the models taken since this was asked before."""
+        measured, self._measures = self._measures, []
+        return measured
+
+    def measure(
+        self, model: LoggedModelId, measures: Sequence[FoundMeasure], runs: Mapping[str, RunId]
+    ) -> None:
+        """Keep what runs measured of a model; to be called when the runs are there."""
+        rows = [
+            LoggedModelMetric(
+                key=one.key,
+                value=spelled(one.value),
+                step=one.step,
+                time_us=one.time_us,
+                run=runs[one.run],
+                dataset_name=one.dataset_name,
+                dataset_digest=one.dataset_digest,
+            )
+            for one in measures
+            if one.run in runs
+        ]
+        for at in range(0, len(rows), MEASURES_AT_ONCE):
+            some = rows[at : at + MEASURES_AT_ONCE]
+            self._door.logged_models.log_metrics(id=model, metrics=some)
 
     def _store_files(self, model: LoggedModel, found: FoundLoggedModel, taker: RunTaker) -> bool:
         stored: list[ArtifactFile] = []
@@ -112,6 +118,13 @@ class LoggedModelTaker:
                 )
         put_files(self._door, stored)
         return is_whole
+
+
+def _fits(measure: FoundMeasure, found: FoundLoggedModel, taker: RunTaker) -> bool:
+    why = refusal(measure.key, measure.step, measure.time_us)
+    if why is not None:
+        taker.take(Unread(where=f"logged model {found.uuid}", why=why))
+    return why is None
 
 
 def put_files(door: Door, files: Sequence[ArtifactFile]) -> None:

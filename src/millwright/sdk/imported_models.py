@@ -48,7 +48,18 @@ MAX_GAP = 100
 """So many numbers of deleted versions are given out and taken away again, at most."""
 
 Note: TypeAlias = Callable[[Unread], None]
-_BAD = (Invalid, NotFound, Conflict, Corrupt, Refused, Failed, Denied, OSError)
+_BAD = (
+    Invalid,
+    NotFound,
+    Conflict,
+    Corrupt,
+    Refused,
+    Failed,
+    Denied,
+    OSError,
+    ValueError,
+    OverflowError,
+)
 _STAGES: dict[str, Stage] = {
     "Staging": "Staging",
     "Production": "Production",

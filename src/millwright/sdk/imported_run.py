@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -29,7 +29,7 @@ from millwright.records.runs import (
     Run,
     RunStatus,
 )
-from millwright.sdk.checks import MAX_VALUE_CHARS, check_key, step_of
+from millwright.sdk.checks import MAX_STEP, MAX_VALUE_CHARS, check_key, step_of
 from millwright.sdk.imported_rows import Rows
 from millwright.sdk.imported_start import MARK, OPEN
 from millwright.tracking.sources.found import (
@@ -50,6 +50,8 @@ from millwright.tracking.sources.paths import as_path
 
 POINTS_AT_ONCE = 10_000
 FILES_AT_ONCE = 1000
+MAX_TIME_US = 253_402_300_799_999_999
+"""The last moment of the year 9999."""
 
 Note: TypeAlias = Callable[[Unread], None]
 Piece: TypeAlias = Callable[[], None]
@@ -123,7 +125,7 @@ class RunTaker:
                 with self._log.open("a", encoding="utf-8", errors="surrogateescape") as log:
                     log.write(item.text)
             case FoundEnd():
-                self._end = item
+                self._take_end(item)
             case FoundDataset():
                 self._take_dataset(item)
             case FoundLoggedModel():
@@ -191,16 +193,21 @@ class RunTaker:
         return self._path / "run.log"
 
     def _take_point(self, point: MetricPoint) -> None:
-        try:
-            check_key("metric", point.key)
-            step_of(point.key, point.step)
-        except Invalid as error:
-            self._leave_out(Unread(where=f"run {self.found.id}", why=f"{error.what}: {error.why}"))
+        why = refusal(point.key, point.step, point.time_us)
+        if why is not None:
+            self._leave_out(Unread(where=f"run {self.found.id}", why=why))
             return
         self.taken.points[point.key] += 1
         self._points.append(on_the_wire(point))
         if len(self._points) >= POINTS_AT_ONCE:
             self._send_logged()
+
+    def _take_end(self, end: FoundEnd) -> None:
+        if end.end_us is not None and end.end_us > MAX_TIME_US:
+            why = "it ended at a time that no calendar holds; here it ends when it is imported"
+            self._leave_out(Unread(where=f"run {self.found.id}", why=why))
+            end = replace(end, end_us=None)
+        self._end = end
 
     def _take_params(self, params: dict[str, str]) -> None:
         for key, value in self._fitting("params", params).items():
@@ -289,6 +296,18 @@ class RunTaker:
         if self._files:
             self._door.runs.log_artifacts(run=self.id, files=self._files)
             self._files = []
+
+
+def refusal(key: str, step: int, time_us: int) -> str | None:
+    """Return why what was measured cannot be kept, or None when it can."""
+    try:
+        check_key("metric", key)
+        step_of(key, step)
+    except Invalid as error:
+        return f"{error.what}: {error.why}" if error.why else error.what
+    if abs(time_us) > MAX_STEP:
+        return f"the time of metric {key!r} has {time_us.bit_length()} bits, beyond 64"
+    return None
 
 
 def on_the_wire(point: MetricPoint) -> MetricPoint:

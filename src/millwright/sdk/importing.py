@@ -37,7 +37,7 @@ from millwright.tracking.sources.tensorboard import RunTail, TensorBoard
 
 MAX_NAMED = 1000
 _Tails: TypeAlias = dict[str, tuple[RunTaker, RunTail]]
-_BAD = (Invalid, NotFound, Corrupt, Failed)
+_BAD = (Invalid, NotFound, Corrupt, Failed, OSError, ValueError, OverflowError, RecursionError)
 """What is wrong with one run or model; anything else ends the import, which can be made again."""
 
 
@@ -221,7 +221,9 @@ class _Import:
 
     def registry(self) -> None:
         """Take the registered models, whose runs are there by now."""
-        self._logged.measure(self._ids)
+        for model, measures in self._logged.measured():
+            with self._guarded(f"what runs measured of logged model {model}"):
+                self._logged.measure(model, measures, self._ids)
         for one in self._source.models():
             if isinstance(one, Unread):
                 self.note(one)
@@ -285,7 +287,7 @@ class _Import:
         except Conflict as error:
             # What is here is somebody's doing, as a run that was deleted: it stays so.
             self.note(Unread(where=where, why=explained(error)))
-        except (*_BAD, OSError) as error:
+        except _BAD as error:
             failed = f"{where} could not be taken: {explained(error)}"
             # A run that is followed may fail at each look.
             if failed not in self._differences:

@@ -57,6 +57,27 @@ def logged_models(door: Door) -> list[LoggedModel]:
     return door.logged_models.search(experiments=["churn"]).models
 
 
+def test_a_measure_that_cannot_be_kept_is_named_and_the_others_are_there(
+    door: Door, path: Path
+) -> None:
+    with_logged(path)
+    change(
+        path,
+        f"INSERT INTO logged_model_metrics VALUES ('m-{LOGGED}', 'auc', {2**62}, 1, 0.5, "
+        f"'{CHILD}', '', '')",
+        f"INSERT INTO logged_model_metrics VALUES ('m-{LOGGED}', 'auc', 9, 2, 'high', "
+        f"'{CHILD}', '', '')",
+    )
+    report = taken(door, path)
+    assert report.ok
+    (model,) = logged_models(door)
+    assert [one.step for one in model.metrics] == [0]
+    assert {one.why for one in report.problems} >= {
+        "the time of metric 'auc' has 72 bits, beyond 64",
+        "could not convert string to float: 'high'",
+    }
+
+
 def test_logged_models_come_with_files_and_measures_and_only_once(
     door: Door, path: Path, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from fixtures.foreign import (
     wandb_history,
     wandb_run,
 )
-from fixtures.importing import all_runs, artifacts, everything, failing, points
+from fixtures.importing import all_runs, artifacts, change, everything, failing, points
 from millwright.client.services import Client
 from millwright.core.errors import Corrupt, Denied, Invalid, Unreachable
 from millwright.core.ids import to_hex
@@ -40,6 +40,7 @@ from millwright.tracking.sources.found import FoundRun, Item
 from millwright.tracking.sources.mlflow_sql import MlflowDatabase
 from millwright.tracking.sources.tensorboard import TensorBoard
 from millwright.tracking.sources.wandb import Wandb
+from millwright.tracking.sources.wire import put_bytes
 from millwright.workspace.open import Home
 
 
@@ -328,6 +329,68 @@ def test_what_one_run_lacks_stops_no_other(door: Door, tmp_path: Path) -> None:
     assert [one.where for one in report.problems] == ["run a"]
     assert "was imported and then deleted" in report.problems[0].why
     assert len(points(door, all_runs(door)["b"])) == 2
+
+
+def test_times_beyond_all_calendars_are_named_and_cost_nothing_else(
+    door: Door, tmp_path: Path
+) -> None:
+    path = mlflow_store(tmp_path / "store")
+    beyond = 2**62
+    change(
+        path,
+        f"INSERT INTO metrics VALUES ('loss', 0.5, {beyond}, '{PARENT}', 9, 0)",
+        f"INSERT INTO metrics VALUES ('loss', 'much', 1, '{PARENT}', 9, 0)",
+        f"UPDATE runs SET end_time = {beyond} WHERE run_uuid = '{PARENT}'",
+    )
+    report = mlflow(door, path)
+    assert report.ok
+    assert (report.kept.runs, report.kept.points) == (2, 8)
+    assert {one.why for one in report.problems} >= {
+        "the time of metric 'loss' has 72 bits, beyond 64",
+        "could not convert string to float: 'much'",
+        "it ended at a time that no calendar holds; here it ends when it is imported",
+    }
+    assert all_runs(door)["parent"].status == "finished"
+
+
+def test_a_time_of_beginning_that_is_none_costs_one_run(door: Door, tmp_path: Path) -> None:
+    path = mlflow_store(tmp_path / "store")
+    change(path, f"UPDATE runs SET start_time = 'noon' WHERE run_uuid = '{PARENT}'")
+    report = mlflow(door, path)
+    assert report.kept.runs == 1
+    assert f"sqlite:///{path}, run {PARENT}" in [one.where for one in report.problems]
+    change(path, f"UPDATE runs SET start_time = {2**62} WHERE run_uuid = '{PARENT}'")
+    report = mlflow(door, path)
+    assert [one[:41] for one in report.differences] == [f"run {PARENT} coul"]
+    assert report.unchanged == 1
+
+
+def test_a_value_nested_without_end_costs_nothing_else(door: Door, tmp_path: Path) -> None:
+    deep = "[" * 5000 + "]" * 5000
+    nested = put_bytes(2, put_bytes(1, put_bytes(1, "x") + put_bytes(16, deep)))
+    for run in ("aaa", "bbb", "ccc"):
+        records = [wandb_run(run), nested, wandb_history(0, {"loss": 1.0}), wandb_exit()]
+        wandb_folder(tmp_path / "wandb", records, run_id=run)
+    report = import_all(door, Wandb(tmp_path / "wandb"))
+    assert report.ok
+    assert (report.kept.runs, report.kept.points) == (3, 3)
+
+
+@pytest.mark.parametrize("error", [ValueError, OverflowError, RecursionError])
+def test_no_damage_that_a_source_meets_ends_the_import(
+    door: Door, tmp_path: Path, error: type[Exception]
+) -> None:
+    class Damaged(TensorBoard):
+        """A logdir of which one run cannot be read."""
+
+        def items(self, run: FoundRun) -> Iterator[Item]:
+            if run.id == "a":
+                raise error("deep")
+            return super().items(run)
+
+    report = import_all(door, Damaged(logdir(tmp_path / "logs", {"a": 1, "b": 2})))
+    assert report.differences == ["run a could not be taken: deep"]
+    assert report.kept.runs == 1
 
 
 def test_a_run_of_ours_is_never_written_over(door: Door, tmp_path: Path) -> None:

@@ -100,7 +100,8 @@ class FoundEnd:
     """How and when the run ended; the last that is given counts."""
 
     status: RunStatus
-    end_us: int
+    end_us: int | None
+    """None where the store does not tell."""
     error: Problem | None = None
 
 

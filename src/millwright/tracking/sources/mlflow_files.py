@@ -51,6 +51,7 @@ META = "meta.yaml"
 REGISTRY = "models"
 MAX_META_BYTES = 1 << 20
 _RUN = re.compile(r"[0-9a-f]{32}")
+_VERSION = re.compile(r"[0-9]{1,18}")
 _STATES = {"1": "RUNNING", "2": "SCHEDULED", "3": "FINISHED", "4": "FAILED", "5": "KILLED"}
 M = TypeVar("M", bound=Struct)
 
@@ -206,7 +207,9 @@ class MlflowFiles:
                 name=meta.name,
                 description=meta.description or "",
                 tags=dict(self._texts(folder / "tags", [])),
-                aliases={alias: int(number) for alias, number in aliases if number.isdigit()},
+                aliases={
+                    alias: int(number) for alias, number in aliases if _VERSION.fullmatch(number)
+                },
                 versions=tuple(sorted(versions, key=lambda one: one.version)),
             )
 
@@ -247,6 +250,9 @@ class MlflowFiles:
             uuid = logged_model_uuid(meta.model_id)
             if meta.source_run_id != folder.name or uuid is None:
                 continue
+            unread: list[Unread] = []
+            measures = tuple(self._measures(inner, unread))
+            yield from unread
             yield FoundLoggedModel(
                 uuid=uuid,
                 name=meta.name,
@@ -256,7 +262,7 @@ class MlflowFiles:
                 step=0,
                 params=dict(self._texts(inner / "params", [])),
                 tags=dict(self._texts(inner / "tags", [])),
-                measures=tuple(self._measures(inner)),
+                measures=measures,
                 files=partial(self._folders.files, str(inner / "artifacts"), needed=True),
             )
 
@@ -267,19 +273,20 @@ class MlflowFiles:
             self._models[experiment] = [(one, self._meta(one, _LoggedModel)) for one in inner]
         return self._models[experiment]
 
-    def _measures(self, folder: Path) -> Iterator[FoundMeasure]:
-        for key, words, _ in self._lines(folder / "metrics"):
-            if len(words) < 4 or not words[0].isdigit():
-                continue
-            yield FoundMeasure(
-                key=key,
-                value=to_value(float(words[1])),
-                step=int(words[2]),
-                time_us=to_us(int(words[0])),
-                run=words[3],
-                dataset_name=words[4] if len(words) > 5 else "",
-                dataset_digest=words[5] if len(words) > 5 else "",
-            )
+    def _measures(self, folder: Path, unread: list[Unread]) -> Iterator[FoundMeasure]:
+        for key, words, where in self._lines(folder / "metrics"):
+            try:
+                yield FoundMeasure(
+                    key=key,
+                    value=to_value(float(words[1])),
+                    step=int(words[2]),
+                    time_us=to_us(int(words[0])),
+                    run=words[3],
+                    dataset_name=words[4] if len(words) > 5 else "",
+                    dataset_digest=words[5] if len(words) > 5 else "",
+                )
+            except (ValueError, IndexError):
+                unread.append(Unread(where=where, why="the line is no point of a metric"))
 
     def _version(self, folder: Path, meta: _Version) -> FoundVersion:
         source = meta.source or ""

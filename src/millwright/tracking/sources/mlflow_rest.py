@@ -109,9 +109,13 @@ class MlflowServer:
             asked = {"run_id": run.id, "metric_key": metric.key, "max_results": str(_POINTS_PAGE)}
             for page in self._http.get_pages(f"{_API}/metrics/get-history", asked, HistoryAnswer):
                 for point in page.metrics:
-                    yield to_point(
-                        point.key, float(point.value), step=point.step, time_ms=point.timestamp
-                    )
+                    try:
+                        value = float(point.value)
+                    except ValueError as error:
+                        where = f"{self.place}, metric {point.key!r} of run {run.id}"
+                        yield Unread(where=where, why=str(error))
+                        continue
+                    yield to_point(point.key, value, step=point.step, time_ms=point.timestamp)
         yield from self._besides(found)
         yield FoundEnd(status=to_status(found.info.status), end_us=to_us(found.info.end_time))
 
@@ -139,13 +143,18 @@ class MlflowServer:
         asked = {"max_results": str(_MODELS_PAGE)}
         for page in self._http.get_pages(f"{_API}/registered-models/search", asked, ModelsAnswer):
             for model in page.registered_models:
-                yield FoundModel(
-                    name=model.name,
-                    description=model.description,
-                    tags=_texts(model.tags),
-                    aliases={one.alias: int(one.version) for one in model.aliases},
-                    versions=tuple(self._versions(model.name)),
-                )
+                try:
+                    found = FoundModel(
+                        name=model.name,
+                        description=model.description,
+                        tags=_texts(model.tags),
+                        aliases={one.alias: int(one.version) for one in model.aliases},
+                        versions=tuple(self._versions(model.name)),
+                    )
+                except ValueError as error:
+                    yield Unread(where=f"{self.place}, model {model.name!r}", why=str(error))
+                    continue
+                yield found
 
     def _experiments(self) -> Iterator[tuple[str, FoundExperiment]]:
         for page in self._http.post_pages(

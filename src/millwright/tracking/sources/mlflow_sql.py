@@ -45,6 +45,8 @@ _POINT = {"key", "value", "timestamp", "step", "is_nan"}
 _WAIT_S = 10.0
 _ROWS_AT_ONCE = 1000
 _DEFAULT_WORKSPACE = "default"
+# A column of SQLite's may hold anything, whatever type it was given.
+_NO_NUMBER = (TypeError, ValueError, OverflowError)
 
 
 class MlflowDatabase:
@@ -134,8 +136,8 @@ class MlflowDatabase:
                 tags.setdefault("mlflow.user", row["user_id"])
             places[row["run_uuid"]] = row["artifact_uri"] or ""
             seen = (row["status"], row["end_time"], row["points"], row["params"])
-            heads.append(
-                to_run(
+            try:
+                head = to_run(
                     row["run_uuid"],
                     name=row["name"] or "",
                     experiment=_named(row["experiment"], row["workspace"]),
@@ -143,7 +145,10 @@ class MlflowDatabase:
                     tags=tags,
                     seen=(*seen, sorted(tags.items())),
                 )
-            )
+            except _NO_NUMBER as error:
+                yield Unread(where=f"{self.place}, run {row['run_uuid']}", why=str(error))
+                continue
+            heads.append(head)
         for head in parents_first(heads):
             yield marked(head, self._besides(head.id, places[head.id]))
         if deleted:
@@ -178,22 +183,24 @@ class MlflowDatabase:
             f"SELECT name, description, {workspace} AS workspace "
             "FROM registered_models ORDER BY name"
         ):
-            where = {"name": row["name"], "workspace": row["workspace"]}
-            aliases = {
-                alias["alias"]: int(alias["version"])
-                for alias in self._of_model("registered_model_aliases", "alias, version", where)
-            }
-            tags = {
-                tag["key"]: tag["value"] or ""
-                for tag in self._of_model("registered_model_tags", "key, value", where)
-            }
-            yield FoundModel(
-                name=_named(row["name"], row["workspace"]),
-                description=row["description"] or "",
-                tags=tags,
-                aliases=aliases,
-                versions=tuple(self._versions(where)),
-            )
+            try:
+                model = self._model(row)
+            except _NO_NUMBER as error:
+                yield Unread(where=f"{self.place}, model {row['name']!r}", why=str(error))
+                continue
+            yield model
+
+    def _model(self, row: sqlite3.Row) -> FoundModel:
+        where = {"name": row["name"], "workspace": row["workspace"]}
+        aliases = self._of_model("registered_model_aliases", "alias, version", where)
+        tags = self._of_model("registered_model_tags", "key, value", where)
+        return FoundModel(
+            name=_named(row["name"], row["workspace"]),
+            description=row["description"] or "",
+            tags={tag["key"]: tag["value"] or "" for tag in tags},
+            aliases={alias["alias"]: int(alias["version"]) for alias in aliases},
+            versions=tuple(self._versions(where)),
+        )
 
     def _versions(self, where: dict[str, str]) -> Iterator[FoundVersion]:
         tags: dict[int, dict[str, str]] = {}
@@ -249,7 +256,7 @@ class MlflowDatabase:
                     time_ms=int(row["timestamp"]),
                     is_nan=bool(row["is_nan"]),
                 )
-            except (TypeError, ValueError) as error:
+            except _NO_NUMBER as error:
                 where = f"{self.place}, metric {row['key']!r} of run {run.id}"
                 yield Unread(where=where, why=str(error))
 
@@ -292,6 +299,9 @@ class MlflowDatabase:
                 yield Unread(where=f"{self.place}, model {row['model_id']}", why="its id is none")
                 continue
             of_model = ("model_id", row["model_id"])
+            unread: list[Unread] = []
+            measures = tuple(self._measures(row["model_id"], unread))
+            yield from unread
             yield FoundLoggedModel(
                 uuid=uuid,
                 name=row["name"],
@@ -303,11 +313,11 @@ class MlflowDatabase:
                     "logged_model_params", *of_model, key="param_key", value="param_value"
                 ),
                 tags=self._texts("logged_model_tags", *of_model, key="tag_key", value="tag_value"),
-                measures=tuple(self._measures(row["model_id"])),
+                measures=measures,
                 files=lambda uri=row["artifact_location"]: self._folders.files(uri, needed=True),
             )
 
-    def _measures(self, model: str) -> Iterator[FoundMeasure]:
+    def _measures(self, model: str, unread: list[Unread]) -> Iterator[FoundMeasure]:
         if "logged_model_metrics" not in self._tables:
             return
         # Whether a value is a number this table does not say: it holds 0 for one that is none.
@@ -323,15 +333,19 @@ class MlflowDatabase:
             """,
             model,
         ):
-            yield FoundMeasure(
-                key=row["metric_name"],
-                value=to_value(float(row["metric_value"] or 0), is_nan=bool(row["is_nan"])),
-                step=row["metric_step"],
-                time_us=to_us(row["metric_timestamp_ms"]),
-                run=row["run_id"],
-                dataset_name=row["dataset_name"] or "",
-                dataset_digest=row["dataset_digest"] or "",
-            )
+            try:
+                yield FoundMeasure(
+                    key=row["metric_name"],
+                    value=to_value(float(row["metric_value"] or 0), is_nan=bool(row["is_nan"])),
+                    step=int(row["metric_step"]),
+                    time_us=to_us(row["metric_timestamp_ms"]),
+                    run=row["run_id"],
+                    dataset_name=row["dataset_name"] or "",
+                    dataset_digest=row["dataset_digest"] or "",
+                )
+            except _NO_NUMBER as error:
+                where = f"{self.place}, metric {row['metric_name']!r} of model {model}"
+                unread.append(Unread(where=where, why=str(error)))
 
     def _columns(self) -> dict[str, set[str]]:
         names = [

@@ -188,13 +188,15 @@ class Wandb:
                     yield from reading.read(Message(entry.data))
                 except Corrupt as error:
                     yield Unread(where=where, why=error.what)
+                except (RecursionError, ValueError, OverflowError) as error:
+                    yield Unread(where=where, why=str(error))
 
 
 def _take(reading: Reading, data: bytes) -> None:
     try:
         for _ in reading.read(Message(data)):
             pass
-    except Corrupt:
+    except (Corrupt, RecursionError, ValueError, OverflowError):
         # It is named when the run's content is read.
         return
 

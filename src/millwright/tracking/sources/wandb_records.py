@@ -237,7 +237,7 @@ def _json(text: str) -> object:
         return _BARE[text]
     try:
         return _DECODER.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return _lenient(text)
 
 

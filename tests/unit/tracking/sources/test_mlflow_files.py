@@ -92,14 +92,17 @@ def test_logged_models_are_found_with_the_run_that_made_them(folder: Path, tmp_p
         "meta.yaml": f"model_id: m-{MODEL}\nname: net\nstatus: 2\nsource_run_id: {PARENT}\n"
         "creation_timestamp: 7\n",
         "params/depth": "3",
-        "metrics/auc": f"9 0.5 1 {CHILD} loans abc\nnot a line\n",
+        "metrics/auc": f"9 0.5 1 {CHILD} loans abc\nnot a line\n9 x 1 {CHILD}\n9 1 y {CHILD}\n",
         "artifacts/MLmodel": "net",
     }.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_text(text)
     source = MlflowFiles(folder)
     runs = heads(source)
-    (logged,) = [one for one in source.items(runs[PARENT]) if isinstance(one, FoundLoggedModel)]
+    items = list(source.items(runs[PARENT]))
+    (logged,) = [one for one in items if isinstance(one, FoundLoggedModel)]
+    lines = [f"{place / 'metrics' / 'auc'} line {number}" for number in (2, 3, 4)]
+    assert unread_of(items) == [f"{line}: the line is no point of a metric" for line in lines]
     assert (logged.uuid, logged.name, logged.status, logged.params) == (
         MODEL,
         "net",

@@ -22,6 +22,7 @@ from millwright.tracking.sources.found import (
     FoundParams,
     FoundRun,
     FoundTags,
+    Unread,
 )
 from millwright.tracking.sources.mlflow_sql import MlflowDatabase
 
@@ -234,6 +235,15 @@ def test_a_model_that_a_run_names_is_found(path: Path, tmp_path: Path) -> None:
     assert isinstance(model, FoundModel)
     assert contents(model.versions[0].files(), tmp_path) == {"MLmodel": b"flavors: {}\n"}
     source.close()
+
+
+def test_a_model_whose_numbers_are_none_is_named(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE registered_model_aliases SET version = 'last'")
+    with closing(MlflowDatabase(path)) as source:
+        (unread,) = source.models()
+    assert isinstance(unread, Unread)
+    assert unread.where == f"sqlite:///{path}, model 'churn'"
 
 
 def test_a_row_that_makes_no_sense_is_named(path: Path) -> None:
