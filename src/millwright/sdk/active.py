@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from millwright.core.errors import Conflict, Invalid, MillwrightError
+from millwright.core.errors import Conflict, Failed, Invalid, MillwrightError
 from millwright.core.ids import RunId
 from millwright.records.runs import LoggedDataset, Problem, Run, RunStatus
 from millwright.sdk.checks import (
@@ -331,6 +331,9 @@ class ActiveRun:
                 self._sender.set_away(error)
                 return False
             self._sender.refusals.append(Refusal(item, error))
+        except Exception as error:  # noqa: BLE001 (an end always lets the run go)
+            self._sender.set_away(Failed(f"{type(error).__name__}: {error}"))
+            return False
         return True
 
     def _close(self, last: Item | None) -> None:

@@ -256,7 +256,7 @@ class _Start:
         sync_spool(self.config, run=run)
         route = Route(self.config, run, self.clock)
         door, away = self._open()
-        sender = route.sender(door)
+        sender = route.resumed_sender(door)
         again, found = Resumed(), None
         try:
             if sender.backlog.waiting:
