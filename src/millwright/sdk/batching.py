@@ -12,7 +12,7 @@ from math import isfinite, isnan
 from typing import TypeAlias
 
 from millwright.records.runs import Infinite, MetricPoint
-from millwright.sdk.items import Batch, Item
+from millwright.sdk.items import MAX_BATCH_CHARS, Batch, Item, chars_in
 
 MAX_BATCH_POINTS = 5000
 
@@ -45,13 +45,15 @@ def take(queue: Queue, marks: list[Mark]) -> Item | None:
     points: list[MetricPoint] = []
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
-    while queue and len(points) < MAX_BATCH_POINTS:
+    chars = 0
+    while queue and len(points) < MAX_BATCH_POINTS and chars < MAX_BATCH_CHARS:
         entry = queue[0]
         if isinstance(entry, tuple):
             key, value, step, time_us = entry
             kept = value if isfinite(value) else _spelled(value)
             points.append(MetricPoint(key=key, value=kept, step=step, time_us=time_us))
         elif isinstance(entry, Batch):
+            chars += chars_in(entry.params) + chars_in(entry.tags)
             points += entry.points
             params |= entry.params
             tags |= entry.tags

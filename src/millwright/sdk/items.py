@@ -134,6 +134,8 @@ Item: TypeAlias = (
     | Finished
 )
 
+MAX_BATCH_CHARS = 1 << 19
+"""Of texts; a server takes 8 MiB, and a character is four bytes, or six as JSON escapes it."""
 FIRST = (Begun, Resumed)
 """Without these all that follows is refused too: when one is, everything waits for a person."""
 
@@ -237,10 +239,41 @@ def parts_of(item: Item) -> Iterator[Item]:
         if item.points:
             yield Batch(points=item.points)
         yield from (Batch(params={key: value}) for key, value in item.params.items())
-        if item.tags:
-            yield Batch(tags=item.tags)
+        yield from bounded(Batch(tags=item.tags))
+    elif isinstance(item, Stored):
+        yield from (Stored(objects=[name]) for name in item.objects)
     else:
         yield item
+
+
+def bounded(batch: Batch) -> Iterator[Batch]:
+    """Iterate over parts of a batch, none much larger than a server takes at once."""
+    if chars_in(batch.params) + chars_in(batch.tags) <= MAX_BATCH_CHARS:
+        if batch != Batch():
+            yield batch
+        return
+    if batch.points:
+        yield Batch(points=batch.points)
+    yield from (Batch(params=part) for part in _pieces(batch.params))
+    yield from (Batch(tags=part) for part in _pieces(batch.tags))
+
+
+def chars_in(texts: dict[str, str]) -> int:
+    """Return how many characters the keys and texts have."""
+    return sum(len(key) + len(text) for key, text in texts.items())
+
+
+def _pieces(texts: dict[str, str]) -> Iterator[dict[str, str]]:
+    piece: dict[str, str] = {}
+    chars = 0
+    for key, text in texts.items():
+        piece[key] = text
+        chars += len(key) + len(text)
+        if chars >= MAX_BATCH_CHARS:
+            yield piece
+            piece, chars = {}, 0
+    if piece:
+        yield piece
 
 
 def is_away(error: MillwrightError) -> bool:

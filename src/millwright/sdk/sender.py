@@ -21,7 +21,16 @@ from millwright.core.errors import Failed, MillwrightError
 from millwright.sdk.backlog import Backlog
 from millwright.sdk.batching import Mark, Point, Queue, settle, take
 from millwright.sdk.forks import Calls
-from millwright.sdk.items import FIRST, Item, Refusal, deliver, deliver_parts, is_away
+from millwright.sdk.items import (
+    FIRST,
+    Batch,
+    Item,
+    Refusal,
+    bounded,
+    deliver,
+    deliver_parts,
+    is_away,
+)
 from millwright.sdk.spool import Spool
 
 if TYPE_CHECKING:
@@ -135,7 +144,10 @@ class Sender:
 
     def submit(self, item: Item) -> None:
         """Take an item, behind everything taken before."""
-        self._queue.append(item)
+        if isinstance(item, Batch):
+            self._queue.extend(bounded(item))
+        else:
+            self._queue.append(item)
         self._rouse()
 
     def flush(self, timeout_s: float) -> bool:

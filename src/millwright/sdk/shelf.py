@@ -64,6 +64,8 @@ T = TypeVar("T")
 
 _WAITS = (Unreachable, TimedOut, Denied, Failed)
 """What no training is ended for: a server that is away or broke, a token that has run out."""
+MAX_FILED = 5000
+"""How many files are told at once: a server takes 8 MiB."""
 TABLE_FORMATS = {".csv": "csv", ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow"}
 
 
@@ -144,7 +146,8 @@ class Shelf:
             digest = self.put(path, name=name)
             files = [ArtifactFile(path=name, digest=digest, size_bytes=path.stat().st_size)]
         if there := [one for one in files if one.digest not in self._lost]:
-            self._tell(Filed(files=there))
+            for first in range(0, len(there), MAX_FILED):
+                self._tell(Filed(files=there[first : first + MAX_FILED]))
         if digest not in self._lost:
             self._link(name, digest)
         return digest

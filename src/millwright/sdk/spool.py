@@ -35,7 +35,6 @@ from millwright.sdk.items import Item, Stored
 SUFFIX = ".spool"
 OBJECTS = ".objects"
 FORMAT = 1
-MAX_FRAME_BYTES = 64 << 20
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 _FRAME: Final = Layout("<II")
@@ -276,12 +275,15 @@ def frames_in(stream: BinaryIO) -> Iterator[tuple[Entry, int]]:
     It ends at the first one that is not whole: all before it is as it was written.
     """
     offset = stream.tell()
+    end = stream.seek(0, io.SEEK_END)
+    stream.seek(offset)
     while len(head := stream.read(_FRAME.size)) == _FRAME.size:
         size_bytes, check = _FRAME.unpack(head)
-        if size_bytes > MAX_FRAME_BYTES:
+        # What is torn may promise gigabytes: no more is read than is there.
+        if size_bytes > end - offset - _FRAME.size:
             return
         payload = stream.read(size_bytes)
-        if len(payload) < size_bytes or zlib.crc32(payload) != check:
+        if zlib.crc32(payload) != check:
             return
         try:
             entry = _DECODER.decode(payload)

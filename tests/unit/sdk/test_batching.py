@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from millwright.records.runs import MetricPoint
 from millwright.sdk.batching import MAX_BATCH_POINTS, Mark, Point, Queue, settle, take
-from millwright.sdk.items import Batch, Item, Resumed
+from millwright.sdk.items import MAX_BATCH_CHARS, Batch, Item, Resumed
 
 
 def queue_of(*entries: Point | Item | Mark) -> Queue:
@@ -32,6 +32,15 @@ def test_what_stands_together_is_one_batch() -> None:
         tags={"k": "new"},
     )
     assert take(queue, []) is None
+
+
+def test_long_texts_are_no_larger_together_than_a_server_takes() -> None:
+    half = {"k": "x" * (MAX_BATCH_CHARS // 2)}
+    queue = queue_of(*(Batch(tags={f"{n}": half["k"]}) for n in range(5)))
+    taken: list[Item] = []
+    while (part := take(queue, [])) is not None:
+        taken.append(part)
+    assert [len(part.tags) for part in taken if isinstance(part, Batch)] == [2, 2, 1]
 
 
 def test_numbers_that_json_lacks_are_spelled() -> None:

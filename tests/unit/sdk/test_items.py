@@ -22,6 +22,7 @@ from millwright.core.ids import RunId, new_id
 from millwright.doors.door import Door
 from millwright.records.runs import LoggedDataset, MetricPoint
 from millwright.sdk.items import (
+    MAX_BATCH_CHARS,
     Batch,
     Begun,
     DatasetAdded,
@@ -35,6 +36,8 @@ from millwright.sdk.items import (
     Refusal,
     Resumed,
     Stored,
+    bounded,
+    chars_in,
     deliver,
     deliver_parts,
     is_away,
@@ -174,3 +177,26 @@ def test_every_kind_of_item_is_known() -> None:
                 assert_never(item)
 
     assert kind(BEGUN) == "life"
+
+
+def test_a_batch_is_parted_where_it_is_more_than_a_server_takes() -> None:
+    point = MetricPoint(key="auc", value=0.5, step=1, time_us=7)
+    texts = {f"k{number}": "x" * 8000 for number in range(200)}
+    parts = list(bounded(Batch(points=[point], params=texts, tags=texts)))
+    assert parts[0] == Batch(points=[point])
+    assert {key for part in parts for key in part.params} == set(texts)
+    assert {key for part in parts for key in part.tags} == set(texts)
+    for part in parts:
+        assert chars_in(part.params) + chars_in(part.tags) < MAX_BATCH_CHARS + 8250
+    small = Batch(points=[point], tags={"k": "v"})
+    assert list(bounded(small)) == [small]
+
+
+def test_a_missing_object_takes_no_others_with_it(tmp_path: Path) -> None:
+    home = FakeHome()
+    for name in ("a", "c"):
+        (tmp_path / name).write_text(name)
+    stored = Stored(objects=["a", "b", "c"])
+    refused = deliver_parts(home.door(), RUN, stored, folder=tmp_path)
+    assert [refusal.item for refusal in refused] == [Stored(objects=["b"])]
+    assert sorted(home.stored.values()) == [b"a", b"c"]

@@ -236,3 +236,15 @@ def test_only_its_owner_can_read_it(path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
     assert path.parent.stat().st_mode & 0o077 == 0
     spool.close()
+
+
+def test_a_frame_that_is_whole_is_read_however_large_it_is(path: Path) -> None:
+    spool = Spool(path, HEADER)
+    large = Batch(tags={f"{number}": "x" * (1 << 20) for number in range(65)})
+    for item in (batch(0), large, batch(1)):
+        spool.append(item)
+    spool.close()
+    adopted = Spool.adopt(path)
+    assert adopted is not None
+    assert (adopted.waiting, adopted.torn_bytes) == (3, 0)
+    assert drain(adopted) == [batch(0), large, batch(1)]
