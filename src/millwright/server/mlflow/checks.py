@@ -52,13 +52,13 @@ def check_key(name: str | None, path: str = "key") -> str:
     """Return a key of a metric, parameter or tag."""
     if name is None:
         raise invalid(missing_value(path))
-    fault = _fault_of_key(name)
+    # The cache keeps what it is asked, and a key that is too long may be as long as a body.
+    fault = (_known_fault if len(name) <= MAX_KEY_CHARS else _fault_of_key)(name)
     if fault:
         raise invalid(bad_value(path, name, fault))
     return name
 
 
-@lru_cache(maxsize=16_384)
 def _fault_of_key(name: str) -> str:
     if not _KEY.fullmatch(name):
         return (
@@ -66,6 +66,9 @@ def _fault_of_key(name: str) -> str:
             " spaces ( ), colon(:) and slashes (/)."
         )
     return _elsewhere(name) if _resolves_elsewhere(name) else ""
+
+
+_known_fault = lru_cache(maxsize=16_384)(_fault_of_key)
 
 
 def check_length(noun: str, limit: int, text: str) -> str:
@@ -85,7 +88,7 @@ def check_metric(key: str | None, value: object, timestamp: object, step: object
         and math.isfinite(value)
         and key is not None
         and len(key) <= MAX_KEY_CHARS
-        and not _fault_of_key(key)
+        and not _known_fault(key)
     ):
         # A batch has a thousand, and nearly always all is as it should be.
         return value

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,17 @@ def test_keys_that_cannot(key: str | None) -> None:
     with pytest.raises(MlflowError) as raised:
         checks.check_key(key)
     assert raised.value.code == "INVALID_PARAMETER_VALUE"
+
+
+def test_keys_that_are_too_long_are_not_remembered() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            with pytest.raises(MlflowError, match="Names may only contain"):
+                checks.check_key(f"{number}!" + "x" * (1 << 20))
+        assert tracemalloc.get_traced_memory()[0] < 5 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.text(max_size=30))
