@@ -86,7 +86,7 @@ def parse_body(body: bytes, shape: type[T]) -> T:
     except msgspec.ValidationError as error:
         if body[:1] == b'"':
             # Old clients encode twice.
-            return parse_body(msgspec.json.decode(body, type=str).encode(), shape)
+            return parse_body(str(_loads(body)).encode(), shape)
         raise _wrong_type(error, _loads(body)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Python's own JSON also has NaN and Infinity, which some clients send.
@@ -154,9 +154,9 @@ def found_model(call: Call, name: str | None, *, deleted: bool = False) -> Logge
 def _loads(body: bytes) -> object:
     try:
         found = json.loads(body or b"{}")
-        if b"\\u" in body:
-            # Half a surrogate pair is no text: nothing could store it, or answer with it.
-            json.dumps(found, ensure_ascii=False).encode()
+        # Half a surrogate pair is no text: nothing could store it, or answer with it. Python's
+        # JSON reads it from escapes and from bytes as well, in UTF-8 and in UTF-16.
+        json.dumps(found, ensure_ascii=False).encode()
         return found
     except (ValueError, RecursionError) as error:
         raise MlflowError(

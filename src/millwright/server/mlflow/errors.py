@@ -66,7 +66,9 @@ class MlflowError(Exception):
 
     def body(self) -> bytes:
         """Return the document that a client reads."""
-        return msgspec.json.encode({"error_code": self.code, "message": self.message})
+        # A message may quote what is no text, and is answered all the same.
+        message = self.message.encode(errors="replace").decode()
+        return msgspec.json.encode({"error_code": self.code, "message": message})
 
 
 def invalid(message: str) -> MlflowError:

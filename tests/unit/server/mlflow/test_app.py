@@ -227,6 +227,19 @@ def test_a_body_that_is_no_object(api: Api) -> None:
         assert code in {"BAD_REQUEST", "INVALID_PARAMETER_VALUE"}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"abc" x',
+        b'{"experiment_id":"\xed\xa0\x80"}',
+        '{"experiment_id":"\ud800"}'.encode("utf-16-le", "surrogatepass"),
+        '{"tags":[{"key":"\ud800","value":1}],"start_time":"x"}'.encode("utf-8", "surrogatepass"),
+    ],
+)
+def test_a_body_that_is_no_text_is_refused_in_mlflows_form(api: Api, body: bytes) -> None:
+    assert api.no("POST", "runs/create", content=body)[:2] == (400, "BAD_REQUEST")
+
+
 def test_a_body_is_not_read_for_ever(api: Api) -> None:
     body = b'{"name":"' + b"x" * (33 << 20) + b'"}'
     status, code, words = api.no("POST", "experiments/create", content=body)

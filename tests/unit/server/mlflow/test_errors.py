@@ -43,6 +43,10 @@ def test_ours_in_mlflows_terms(error: type[MillwrightError], code: str, status: 
     assert json.loads(found.body()) == said
 
 
+def test_a_message_that_is_no_text_is_answered_all_the_same() -> None:
+    assert json.loads(MlflowError("BAD_REQUEST", "no \ud800").body())["message"] == "no ?"
+
+
 def test_every_error_of_ours_has_a_status() -> None:
     for kind in BY_CODE.values():
         assert translated(kind("x")).code in STATUS
