@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,7 +32,7 @@ from millwright.doors.door import Door
 from millwright.records.models import ModelVersion, Stage
 from millwright.records.runs import ArtifactFile
 from millwright.sdk.imported_logged import LoggedModelTaker, folder_of, put_files
-from millwright.sdk.imported_start import ID, PLACE, SOURCE
+from millwright.sdk.imported_start import ID, NAME, PLACE, SOURCE, name_digits
 from millwright.tracking.sources.found import (
     Files,
     FoundModel,
@@ -43,6 +43,8 @@ from millwright.tracking.sources.found import (
 
 KEY = "import.key"
 CREATED = "import.created"
+GAP = "import.gap"
+"""Of a version that only stands for a number whose version was deleted there."""
 IS_PROMPT = "mlflow.prompt.is_prompt"
 MAX_GAP = 100
 """So many numbers of deleted versions are given out and taken away again, at most."""
@@ -90,12 +92,12 @@ class ModelTaker:
         """Take a model with its versions and aliases; return how much of it is kept."""
         name = model_name(found.name)
         if name != found.name:
+            found = replace(found, tags=found.tags | {NAME: found.name})
             why = f"a model cannot have that name; here it is called {name!r}"
             self._note(Unread(where=f"model {found.name!r}", why=why))
-        is_new = self._begin(name, found)
+        last = self._begin(name, found)
         kept: Counter[str] = Counter(models=1)
         numbers: dict[int, int] = {}
-        last = 0 if is_new else None
         for version in found.versions:
             where = f"model {found.name!r} version {version.version}"
             try:
@@ -105,11 +107,12 @@ class ModelTaker:
                 continue
             if made is None:
                 continue
-            last = made.version
+            last = max(last, made.version)
             numbers[version.version] = made.version
             kept["versions"] += 1
             if made.version != version.version:
                 self._note(Unread(where=where, why=f"here it is version {made.version}"))
+        self._empty(name)
         for alias, number in found.aliases.items():
             where = f"alias {alias!r} of model {found.name!r}"
             if number not in numbers:
@@ -122,8 +125,8 @@ class ModelTaker:
                 self._note(Unread(where=where, why=explained(error)))
         return kept
 
-    def _begin(self, name: str, found: FoundModel) -> bool:
-        """Make the model, or say about it what nobody has said yet; tell whether it is new."""
+    def _begin(self, name: str, found: FoundModel) -> int:
+        """Make the model, or say about it what nobody has said yet; return its last number."""
         try:
             there = self._door.models.find(name=name).model
         except NotFound:
@@ -135,7 +138,7 @@ class ModelTaker:
                 governed=False,
                 tags=found.tags,
             )
-            return True
+            return 0
         if found.description and not there.description:
             self._door.models.describe(
                 name=name, description=found.description, reason=self._reason
@@ -143,7 +146,8 @@ class ModelTaker:
         tags = {key: value for key, value in found.tags.items() if key not in there.tags}
         if tags:
             self._door.models.set_tags(name=name, tags=tags, reason=self._reason)
-        return False
+        versions = self._door.models.history(name=name).versions
+        return max((one.version for one in versions), default=0)
 
     def _version(
         self,
@@ -151,12 +155,12 @@ class ModelTaker:
         model: FoundModel,
         found: FoundVersion,
         runs: Mapping[str, RunId],
-        last: int | None,
+        last: int,
     ) -> ModelVersion | None:
-        """Take a version, unless it is there; `last` is the number before it, where known."""
+        """Take a version, unless it is there; `last` is the last number that was given out."""
         key = version_key(self._source, model.name, found)
         there = self._door.models.search_versions(filter=f"tags.`{KEY}` = '{key}'", limit=1)
-        if there.versions:
+        if there.versions and there.versions[0].name == name:
             return there.versions[0]
         is_prompt = model.tags.get(IS_PROMPT) == "true"
         digest: Digest | None = None
@@ -228,19 +232,29 @@ class ModelTaker:
         put_files(self._door, stored)
         return _Place(f"mlflow-artifacts:/{folder}", folder)
 
-    def _fill(self, name: str, last: int | None, number: int) -> None:
-        """Give out the numbers between two versions, and take them away again."""
-        if last is None or number - last - 1 > MAX_GAP:
+    def _fill(self, name: str, last: int, number: int) -> None:
+        """Give out the numbers between two versions.
+
+        They are taken away when the version behind them is there: of an import that is stopped
+        between the two, the next one sees how far it came.
+        """
+        if number - last - 1 > MAX_GAP:
             return
-        for _ in range(last + 1, number):
-            made = self._door.models.register_source(
+        while last + 1 < number:
+            last = self._door.models.register_source(
                 name=name,
                 address="",
-                tags={SOURCE: self._source.kind},
+                tags={SOURCE: self._source.kind, GAP: "yes"},
                 reason=f"{self._reason}: it was deleted there",
-            )
-            ref = f"{name}@v{made.version}"
-            self._door.models.delete_version(ref=ref, reason="it was deleted there")
+            ).version
+
+    def _empty(self, name: str) -> None:
+        """Take the numbers away again that were only given out."""
+        gaps = f"tags.`{GAP}` = 'yes'"
+        for one in self._door.models.search_versions(filter=gaps, limit=1000).versions:
+            if one.name == name:
+                ref = f"{name}@v{one.version}"
+                self._door.models.delete_version(ref=ref, reason="it was deleted there")
 
     def _fetch(self, files: Files, folder: Path, where: str) -> bool:
         """Write a package's files to a folder; tell whether it is whole."""
@@ -283,12 +297,17 @@ class ModelTaker:
 
 
 def model_name(text: str) -> str:
-    """Return what can name a model here, as near to `text` as may be."""
+    """Return what can name a model here, as near to `text` as may be.
+
+    A name that had to be changed ends in digits of what it was: two never become one.
+    """
     try:
         return check_model_name(text)
     except Invalid:
         plain = "".join("-" if char in "/\\:@" else char for char in text if char.isprintable())
-        return plain.strip().lstrip(".~ ")[:MAX_NAME_CHARS].strip() or "imported"
+        end = f"-{name_digits(text)}"
+        plain = plain.strip().lstrip(".~ ")[: MAX_NAME_CHARS - len(end)].strip()
+        return f"{plain or 'imported'}{end}"
 
 
 def version_key(source: Source, model: str, found: FoundVersion) -> str:

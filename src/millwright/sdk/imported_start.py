@@ -27,6 +27,9 @@ SOURCE, ID, PLACE, MARK, OPEN = (
 )
 """The tags by which an imported run is known."""
 
+NAME = "import.name"
+"""The tag of what could not keep its name, with the name."""
+
 MAX_TITLE_CHARS = 500
 
 
@@ -83,6 +86,20 @@ def title(text: str, otherwise: str) -> str:
     return printable[:MAX_TITLE_CHARS] or otherwise
 
 
+def experiment_name(text: str) -> str:
+    """Return what can name an experiment; one that had to be changed never is another's name."""
+    name = title(text, "imported")
+    if name == text or not text:
+        return name
+    end = f"-{name_digits(text)}"
+    return f"{name[: MAX_TITLE_CHARS - len(end)]}{end}"
+
+
+def name_digits(text: str) -> str:
+    """Return digits by which a changed name is told from another that would become the same."""
+    return digest_bytes(text.encode("utf-8", "surrogatepass"))[3:11]
+
+
 def _start(door: Door, source: Source, found: FoundRun, parent: RunId | None) -> Run:
     first = run_id(source, found)
     try:
@@ -113,7 +130,7 @@ def _start_as(run: RunId, door: Door, source: Source, found: FoundRun, parent: R
             platform=found.platform,
             git_commit=found.git_commit,
         ),
-        experiment=title(found.experiment, "imported"),
+        experiment=experiment_name(found.experiment),
         parent=parent,
         reason=f"imported from {source.place}",
         id=run,

@@ -31,7 +31,7 @@ from millwright.sdk.imported_check import differences
 from millwright.sdk.imported_logged import LoggedModelTaker
 from millwright.sdk.imported_models import ModelTaker, explained
 from millwright.sdk.imported_run import RunTaker
-from millwright.sdk.imported_start import begin, title
+from millwright.sdk.imported_start import NAME, begin, experiment_name
 from millwright.tracking.sources.found import FoundRun, Item, Source, Unread
 from millwright.tracking.sources.tensorboard import RunTail, TensorBoard
 
@@ -168,14 +168,15 @@ class _Import:
         there = {one.name: one.tags for one in self._door.experiments.list_all()}
         for found in self._source.experiments():
             self._found["experiments"] += 1
-            name = title(found.name, "imported")
+            name = experiment_name(found.name)
+            kept = found.tags if name == found.name else found.tags | {NAME: found.name}
             with self._guarded(f"experiment {found.name!r}"):
                 if name not in there:
                     self._door.experiments.create(
-                        name=name, tags=found.tags, reason=f"imported from {self._source.place}"
+                        name=name, tags=kept, reason=f"imported from {self._source.place}"
                     )
                 elif lacking := {
-                    key: value for key, value in found.tags.items() if key not in there[name]
+                    key: value for key, value in kept.items() if key not in there[name]
                 }:
                     self._door.experiments.set_tags(ref=name, tags=lacking)
                 self._kept["experiments"] += 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -9,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.foreign import PARENT, T0_US, mlflow_store
-from fixtures.importing import change, taken
+from fixtures.importing import change, failing, taken
 from fixtures.registries import packaged
 from millwright.core.clock import to_text
+from millwright.core.errors import Unreachable
 from millwright.core.ids import to_hex
 from millwright.core.refs import check_model_name
 from millwright.doors.door import Door
 from millwright.sdk.imported_models import model_name
-from millwright.sdk.importing import ImportReport
+from millwright.sdk.importing import ImportReport, import_all
+from millwright.tracking.sources.mlflow_sql import MlflowDatabase
 from millwright.workspace.open import Home
 
 
@@ -110,6 +113,29 @@ def test_numbers_are_kept_though_versions_were_deleted_between(door: Door, path:
     assert door.models.history(name="churn") == history
 
 
+def test_numbers_are_kept_wherever_the_import_is_stopped(door: Door, path: Path) -> None:
+    change(
+        path,
+        "INSERT INTO model_versions SELECT name, 6, creation_time, 'sixth', 'None', source, "
+        "run_id, storage_location FROM model_versions WHERE version = 1",
+        "UPDATE model_versions SET version = 3 WHERE version = 1",
+        "UPDATE registered_model_aliases SET version = 3",
+    )
+    report = None
+    for calls in range(1, 200):
+        try:
+            with closing(MlflowDatabase(path)) as source:
+                report = import_all(failing(door, calls), source)
+            break
+        except Unreachable:
+            continue
+    assert report is not None
+    assert problems(report) == {}
+    history = door.models.history(name="churn")
+    assert [one.version for one in history.versions] == [3, 6]
+    assert history.model.aliases == {"champion": 3}
+
+
 def test_another_number_is_said_where_the_models_name_was_taken(door: Door, path: Path) -> None:
     door.models.create(name="churn", governed=False)
     door.models.register_source(name="churn", address="elsewhere")
@@ -189,11 +215,35 @@ def test_a_name_that_cannot_be_ours_is_made_one_and_said(door: Door, path: Path)
     names = ("registered_models", "registered_model_aliases", "model_versions")
     change(path, *[f"UPDATE {table} SET name = '.churn@EU'" for table in names])
     report = taken(door, path)
-    assert [one.name for one in door.models.list_all()] == ["churn-EU"]
+    (model,) = [one.model for one in door.models.search().models]
+    assert (model.name, model.tags["import.name"]) == ("churn-EU-0d55cafc", ".churn@EU")
     assert problems(report)["model '.churn@EU'"] == (
-        "a model cannot have that name; here it is called 'churn-EU'"
+        "a model cannot have that name; here it is called 'churn-EU-0d55cafc'"
     )
     assert report.kept.versions == 1
+
+
+def test_two_names_that_read_alike_stay_two_models(door: Door, path: Path) -> None:
+    for alike in ("ch-rn", "ch@rn", "ch:rn"):
+        change(
+            path,
+            f"INSERT INTO registered_models SELECT '{alike}', creation_time, '' "
+            "FROM registered_models WHERE name = 'churn'",
+            f"INSERT INTO registered_model_aliases SELECT alias, version, '{alike}' "
+            "FROM registered_model_aliases WHERE name = 'churn'",
+            f"INSERT INTO model_versions SELECT '{alike}', version, creation_time, '{alike}', "
+            "current_stage, source, run_id, storage_location FROM model_versions "
+            "WHERE name = 'churn'",
+        )
+    for _ in range(2):
+        report = taken(door, path)
+        assert (report.kept.models, report.kept.versions, report.kept.aliases) == (4, 4, 4)
+        there = [one.model for one in door.models.search().models]
+        models = {one.tags.get("import.name", one.name): one for one in there}
+        assert sorted(models) == ["ch-rn", "ch:rn", "ch@rn", "churn"]
+        for alike in ("ch-rn", "ch@rn", "ch:rn"):
+            assert models[alike].aliases == {"champion": 1}
+            assert door.models.show(ref=f"{models[alike].name}@champion").description == alike
 
 
 @given(st.text(max_size=300))

@@ -331,6 +331,21 @@ def test_what_one_run_lacks_stops_no_other(door: Door, tmp_path: Path) -> None:
     assert len(points(door, all_runs(door)["b"])) == 2
 
 
+def test_experiments_whose_names_read_alike_stay_two(door: Door, tmp_path: Path) -> None:
+    path = mlflow_store(tmp_path / "store")
+    change(
+        path,
+        "UPDATE experiments SET name = 'a' || char(9) || 'b' WHERE experiment_id = 1",
+        "UPDATE experiments SET name = 'a b' WHERE experiment_id = 0",
+    )
+    assert mlflow(door, path).ok
+    tags = {one.name: one.tags for one in door.experiments.list_all()}
+    (changed,) = [name for name in tags if name.startswith("a b-")]
+    assert tags[changed] == {"team": "risk", "import.name": "a\tb"}
+    assert tags["a b"] == {}
+    assert all_runs(door)["parent"].experiment == changed
+
+
 def test_times_beyond_all_calendars_are_named_and_cost_nothing_else(
     door: Door, tmp_path: Path
 ) -> None:
