@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 from millwright.sdk.items import Batch, Item, name_of
@@ -94,9 +95,11 @@ class Backlog:
         """Keep why something is lost, and tell the first time, while space can still be made."""
         if not self.losses:
             run = self.spool.header.run
-            sys.stderr.write(
-                f"run {run}: {loss}; training goes on, and its end tells what is lost\n"
-            )
+            # Standard error may be a file on the same disk.
+            with suppress(OSError):
+                sys.stderr.write(
+                    f"run {run}: {loss}; training goes on, and its end tells what is lost\n"
+                )
         self.losses[loss] = None
 
 

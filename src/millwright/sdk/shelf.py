@@ -5,6 +5,7 @@ Stored through the door when it answers; else copied beside the spool, and store
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
@@ -126,10 +127,7 @@ class Shelf:
             # A tree whose files are not there would only be refused.
             self._lost.add(digest_bytes(data))
             return digest_bytes(data), files
-        with _scratch() as scratch:
-            manifest = scratch / "manifest"
-            manifest.write_bytes(data)
-            return self.put(manifest), files
+        return self._put_bytes(data, folder.name, self.put), files
 
     def keep(self, path: Path, name: str) -> Digest:
         """Store a file or folder as an output of the run; raises NotFound."""
@@ -154,10 +152,7 @@ class Shelf:
 
     def keep_bytes(self, data: bytes, name: str) -> Digest:
         """Store bytes as the output file `name`."""
-        with _scratch() as folder:
-            file = folder / "file"
-            file.write_bytes(data)
-            return self.keep(file, name)
+        return self._put_bytes(data, name, lambda file: self.keep(file, name))
 
     def keep_document(self, document: object, name: str) -> Digest:
         """Store plain data as JSON, or as YAML where `name` ends so; raises Invalid."""
@@ -178,25 +173,23 @@ class Shelf:
 
     def keep_table(self, table: Table, name: str) -> Digest:
         """Store a table as Parquet, or as CSV, Arrow or JSON where `name` ends so."""
-        frame = frame_of(table)
-        with _scratch() as folder:
-            file = folder / "table"
-            match PurePosixPath(name).suffix:
-                case ".parquet":
-                    frame.write_parquet(file)
-                case ".csv":
-                    frame.write_csv(file)
-                case ".arrow" | ".feather":
-                    frame.write_ipc(file)
-                case ".json":
-                    frame.write_json(file)
-                case other:
-                    raise Invalid(
-                        f"{name!r} does not say how the table is to be kept",
-                        why=f"it ends with {other!r}",
-                        fix="end it with .parquet, .csv, .arrow or .json",
-                    )
-            return self.keep(file, name)
+        frame, data = frame_of(table), io.BytesIO()
+        match PurePosixPath(name).suffix:
+            case ".parquet":
+                frame.write_parquet(data)
+            case ".csv":
+                frame.write_csv(data)
+            case ".arrow" | ".feather":
+                frame.write_ipc(data)
+            case ".json":
+                frame.write_json(data)
+            case other:
+                raise Invalid(
+                    f"{name!r} does not say how the table is to be kept",
+                    why=f"it ends with {other!r}",
+                    fix="end it with .parquet, .csv, .arrow or .json",
+                )
+        return self.keep_bytes(data.getvalue(), name)
 
     def keep_dataset(self, data: str | Path | Table, name: str | None) -> DatasetVersion | None:
         """Note what the run read; a file or table becomes a version first. See `log_dataset`."""
@@ -210,7 +203,7 @@ class Shelf:
             raise Invalid(
                 "a table that becomes a dataset needs a name", fix="log_dataset(…, name=…)"
             )
-        return self._add_table(data, name)
+        return self._add_table(data, check_name(name, "dataset"))
 
     def describe(self, datasets: Sequence[LoggedDataset]) -> None:
         """Note what the run read that is kept elsewhere."""
@@ -251,24 +244,38 @@ class Shelf:
                 f"{path} has no format that is known",
                 why=f"its suffix is {path.suffix or 'missing'}; known: {', '.join(TABLE_FORMATS)}",
             )
-        return self._add(path, name or path.stem, kept_as=kept_as, source=path.name)
+        name = check_name(name or path.stem, "dataset")
+        return self._add(self.put(path), name, kept_as=kept_as, source=path.name)
 
     def _add_table(self, table: Table, name: str) -> DatasetVersion | None:
         """Make a table a version of a dataset, which the run read; None when that is to come."""
         from millwright.data.frames import arrow_bytes
 
-        with _scratch() as folder:
-            file = folder / "table.arrow"
-            file.write_bytes(arrow_bytes(frame_of(table).lazy()))
-            return self._add(file, name, kept_as="arrow", source="data frame")
+        data = arrow_bytes(frame_of(table).lazy())
+        digest = self._put_bytes(data, name, lambda file: self.put(file, name=name))
+        return self._add(digest, name, kept_as="arrow", source="data frame")
 
-    def _add(self, path: Path, name: str, *, kept_as: str, source: str) -> DatasetVersion | None:
+    def _add(
+        self, digest: Digest, name: str, *, kept_as: str, source: str
+    ) -> DatasetVersion | None:
         name = exact(check_name(name, "dataset"))
-        digest = self.put(path)
         if digest in self._lost:
             return None
         item = DatasetAdded(name=name, digest=digest, format=kept_as, source=source)
         return self._ask(lambda door: add_dataset(door, self._run, item), item)
+
+    def _put_bytes(self, data: bytes, name: str, put: Callable[[Path], Digest]) -> Digest:
+        """Put bytes by way of a file; where there is no room for one they are lost, and told."""
+        try:
+            with _scratch() as folder:
+                file = folder / "file"
+                file.write_bytes(data)
+                return put(file)
+        except OSError as error:
+            digest = digest_bytes(data)
+            self._lost.add(digest)
+            self._sender.lose(name, error)
+            return digest
 
     def _link(self, name: str, digest: Digest) -> None:
         link = RunLink(way="output", name=name, what="artifact", id=digest, digest=digest)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
+from fixtures.full_disk import full_disk
 from fixtures.receivers import receiving
 from millwright.core.errors import Conflict, Invalid, NotFound
 from millwright.doors.door import Door
@@ -411,6 +412,25 @@ def test_a_disk_that_takes_nothing_keeps_nobody_from_training(
     said = capsys.readouterr().err
     assert said.count("cannot be written: Not a directory; training goes on") == 1
     assert not list(Path(tempfile.gettempdir()).glob("mill-spool-*"))
+
+
+def test_a_full_disk_loses_files_and_says_so_while_the_server_answers(
+    config: Config, project: Path, door: Door
+) -> None:
+    run = start_in(config, "full", options=QUIET)
+    (project / "folder").mkdir()
+    with full_disk(0):
+        run.log_metric("auc", 1.0)
+        run.log_text("hello", "note.txt")
+        run.log_dict({"a": 1}, "a.json")
+        for suffix in ("csv", "parquet", "arrow", "json"):
+            run.log_table({"a": [1]}, f"table.{suffix}")
+        run.log_image(np.zeros((4, 4), dtype=np.uint8), "picture.png")
+        run.log_artifact(project / "folder")
+        assert run.log_dataset({"a": [1]}, name="rows") is None
+    with pytest.warns(LoggingWarning, match=r"lost 9 values: note.txt cannot be kept"):
+        run.end()
+    assert door.runs.show(ref=run.id).metrics == {"auc": 1.0}
 
 
 def test_a_server_that_answers_needs_no_disk(
