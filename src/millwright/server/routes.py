@@ -195,9 +195,11 @@ def _query_of(request: AnyRequest) -> dict[str, str]:
         raise Invalid("the query is not UTF-8", why=str(error)) from error
     query = dict(pairs)
     if len(query) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Invalid(f"the query gives {twice[:80]!r} more than once")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise Invalid(f"the query gives {name[:80]!r} more than once")
+            seen.add(name)
     return query
 
 

@@ -63,6 +63,7 @@ def test_a_path_that_is_no_text(admin: httpx.Client) -> None:
         ("GET", "/runs?limitt=1", None, "unknown field `limitt`"),
         ("GET", "/runs?limit=ten", None, "Expected `int`, got `str` - at `$.limit`"),
         ("GET", "/runs?limit=1&limit=2", None, "'limit' more than once"),
+        ("GET", "/runs?a&b&c&b&a", None, "'b' more than once"),
         ("GET", "/runs?experiment=%ff", None, "the query is not UTF-8"),
         ("POST", "/models?name=m", {"name": "m"}, "takes nothing in the query"),
         ("POST", "/runs/r/metrics", {"points": [{"key": "a", "value": "x"}]}, "points[0].value"),
