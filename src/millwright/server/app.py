@@ -63,7 +63,7 @@ def create_app(
     routed = Litestar(
         route_handlers=[
             *Operations(host, follower=follower, limiter=calls).handlers(),
-            *artifacts.Streams(host, limiter=CapacityLimiter(STREAM_THREADS)).handlers(),
+            *artifacts.Streams(host, threads=STREAM_THREADS).handlers(),
             *_own_handlers(host, counts, calls),
             *more,
         ],

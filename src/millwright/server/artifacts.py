@@ -39,13 +39,13 @@ MEDIA_TYPE = "application/octet-stream"
 class Streams:
     """Makes the handlers of artifacts.
 
-    `limiter` bounds the threads that streams hold, apart from those of ordinary requests: slow
-    clients then wait for each other, not everybody for them.
+    `threads` bounds those that read and those that store, each apart from the other and from
+    those of ordinary requests: slow clients then wait for each other, not everybody for them.
     """
 
-    def __init__(self, host: Host, *, limiter: CapacityLimiter) -> None:
+    def __init__(self, host: Host, *, threads: int) -> None:
         self._host = host
-        self._limiter = limiter
+        self._uploads, self._downloads = CapacityLimiter(threads), CapacityLimiter(threads)
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """Return the handlers for looking, reading and storing."""
@@ -92,11 +92,11 @@ class Streams:
                 return size_bytes, store.open_verified(digest)
             return size_bytes, store.open(digest)
 
-        size_bytes, stream = await to_thread.run_sync(start, limiter=self._limiter)
+        size_bytes, stream = await to_thread.run_sync(start, limiter=self._downloads)
         return Stream(
             # The store checks as it reads: a large object that is damaged ends in an error before
             # its last byte, and the client is left with fewer bytes than Content-Length promised.
-            pieces_of(stream, self._limiter),
+            pieces_of(stream, self._downloads),
             media_type=MEDIA_TYPE,
             headers=_headers(digest, size_bytes),
         )
@@ -105,7 +105,7 @@ class Streams:
         def put(pieces: Iterator[bytes]) -> None:
             self._host.artifacts.put_pieces(_checked(pieces, digest))
 
-        await take(put, request.stream(), self._limiter)
+        await take(put, request.stream(), self._uploads)
         return Response(None, status_code=204)
 
 

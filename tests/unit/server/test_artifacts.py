@@ -13,9 +13,11 @@ import httpx
 import pytest
 
 from fixtures.example_host import ExampleHost
+from fixtures.slow_uploads import begin_uploads
 from millwright.artifacts.store import key_of
 from millwright.core.digest import Digest, digest_bytes
-from millwright.server import artifacts
+from millwright.server import artifacts, streaming
+from millwright.server.app import STREAM_THREADS
 
 pytestmark = pytest.mark.sockets
 
@@ -112,6 +114,34 @@ def test_who_breaks_off_leaves_nothing(
     wait_until(lambda: not list(folder.rglob("*.part")))
     assert stored_files(host) == before
     assert admin.get("/health").status_code == 200
+
+
+def test_uploads_that_wait_keep_nobody_else_waiting(
+    host: ExampleHost, address: str, admin_token: str, admin: httpx.Client
+) -> None:
+    folder = Path(host.artifacts.backend.place(key_of(DIGEST))).parents[2]
+    # The store works on as many, and no more, as there are places.
+    begun = begin_uploads(address, f"/api/v1/artifacts/{DIGEST}", STREAM_THREADS, token=admin_token)
+    try:
+        wait_until(lambda: len(list(folder.rglob("*.part"))) == STREAM_THREADS)
+        place = f"/api/v1/artifacts/{digest_bytes(b'short')}"
+        assert admin.put(place, content=b"short").status_code == 204
+        assert admin.get(place).content == b"short"
+    finally:
+        for raw in begun:
+            raw.close()
+    wait_until(lambda: not list(folder.rglob("*.part")))
+
+
+def test_an_upload_that_sends_nothing_is_given_up(
+    host: ExampleHost, address: str, admin_token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "SILENCE_S", 0.1)
+    before = stored_files(host)
+    (raw,) = begin_uploads(address, f"/api/v1/artifacts/{DIGEST}", 1, token=admin_token)
+    with raw:
+        assert raw.recv(1 << 16).startswith(b"HTTP/1.1 504 ")
+    assert stored_files(host) == before
 
 
 def wait_until(come: Callable[[], bool]) -> None:

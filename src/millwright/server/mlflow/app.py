@@ -77,9 +77,7 @@ class MlflowApp:
         self._callers = Callers(Identify(host, open_on_loopback=open_on_loopback), clock)
         self._lane = Lane(host)
         self._reads = CapacityLimiter(READ_THREADS)
-        self._transfers = Transfers(
-            host.artifacts, clock=clock, limiter=CapacityLimiter(STREAM_THREADS)
-        )
+        self._transfers = Transfers(host.artifacts, clock=clock, threads=STREAM_THREADS)
         self.routes = Routes(
             [
                 *experiments.endpoints(),

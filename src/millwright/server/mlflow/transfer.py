@@ -77,10 +77,10 @@ class Outgoing:
 class Transfers:
     """Moves bytes for the routes of the artifact proxy."""
 
-    def __init__(self, artifacts: ArtifactStore, *, clock: Clock, limiter: CapacityLimiter) -> None:
+    def __init__(self, artifacts: ArtifactStore, *, clock: Clock, threads: int) -> None:
         self._artifacts = artifacts
         self._clock = clock
-        self._limiter = limiter
+        self._uploads, self._downloads = CapacityLimiter(threads), CapacityLimiter(threads)
         # Whoever restarts the server has clients begin their uploads in parts again.
         self._secret = secrets.token_bytes(32)
 
@@ -96,7 +96,7 @@ class Transfers:
 
     async def upload(self, incoming: AsyncIterator[bytes]) -> Blob:
         """Store what a client sends."""
-        return await take(self._artifacts.put_pieces, incoming, self._limiter)
+        return await take(self._artifacts.put_pieces, incoming, self._uploads)
 
     async def download(self, file: ArtifactFile) -> Outgoing:
         """Return the bytes of a file; raises NotFound and Corrupt before the first of them."""
@@ -105,9 +105,9 @@ class Transfers:
             small = file.size_bytes <= CHECK_FIRST_BYTES
             store = self._artifacts
             stream = store.open_verified(file.digest) if small else store.open(file.digest)
-            return str(file.size_bytes).encode(), pieces_of(stream, self._limiter)
+            return str(file.size_bytes).encode(), pieces_of(stream, self._downloads)
 
-        length, pieces = await to_thread.run_sync(start, limiter=self._limiter)
+        length, pieces = await to_thread.run_sync(start, limiter=self._downloads)
         name = file.path.rpartition("/")[2]
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         if kind in {"text/html", "image/svg+xml", "application/xhtml+xml", "text/xml"}:

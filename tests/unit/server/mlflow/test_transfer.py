@@ -3,12 +3,16 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
 from fixtures.mlflow_api import INVALID, MISSING, Api
+from fixtures.slow_uploads import begin_uploads
+from millwright.server import streaming
+from millwright.server.mlflow.app import STREAM_THREADS
 from millwright.server.mlflow.errors import MlflowError
 from millwright.server.mlflow.transfer import safe_path
 
@@ -129,6 +133,33 @@ def test_of_half_an_upload_nothing_is_stored(api: Api) -> None:
     assert api.fetch("0/whole.bin") == b"whole"
     objects = [path for path in api.home.artifacts_folder.rglob("objects/**/*") if path.is_file()]
     assert all(path.stat().st_size < 500_000 for path in objects), before
+
+
+def test_uploads_that_wait_keep_nobody_else_waiting(api: Api) -> None:
+    api.put("0/first.bin", b"first")
+    begun = begin_uploads(str(api.http.base_url), f"{FILES}/0/slow.bin", STREAM_THREADS)
+    try:
+        until = time.monotonic() + 10
+        while len(list(api.home.artifacts_folder.rglob("*.part"))) < STREAM_THREADS:
+            assert time.monotonic() < until
+        assert api.fetch("0/first.bin") == b"first"
+        api.put("0/second.bin", b"second")
+        assert api.fetch("0/second.bin") == b"second"
+    finally:
+        for raw in begun:
+            raw.close()
+
+
+def test_an_upload_that_sends_nothing_is_given_up(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "SILENCE_S", 0.1)
+    (raw,) = begin_uploads(str(api.http.base_url), f"{FILES}/0/idle.bin", 1)
+    with raw:
+        answer = raw.recv(1 << 16)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"TEMPORARILY_UNAVAILABLE" in answer
+    assert api.no("GET", f"{FILES}/0/idle.bin")[:2] == (404, MISSING)
 
 
 def test_a_file_is_sent_in_parts(api: Api) -> None:
