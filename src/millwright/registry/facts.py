@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -16,7 +16,10 @@ from millwright.records.schema import Signature
 from millwright.registry.mlflowschema import Param
 from millwright.registry.signature import Label
 
-FORMAT = 1
+FORMAT = 2
+"""From 2 on the digest covers what MLmodel says besides: labels, and each flavour's section."""
+FOREIGN_FORMAT = 1
+"""Of what MLflow wrote, whose digest covers its files."""
 MLMODEL = "MLmodel"
 REQUIREMENTS = "requirements.txt"
 PYTHON_ENV = "python_env.yaml"
@@ -69,17 +72,28 @@ class Package:
 
 
 def model_digest(
-    signature: Signature, *, requirements: str, weights: Mapping[str, Digest]
+    signature: Signature,
+    *,
+    requirements: str,
+    weights: Mapping[str, Digest],
+    said: str | None = None,
 ) -> Digest:
-    """Return the digest over what decides a model's answers."""
-    return digest_bytes(
-        canonical.encode(
-            {
-                "format": FORMAT,
-                "signature": cast("canonical.Canonical", msgspec.to_builtins(signature)),
-                "requirements": requirements,
-                # A list, since keys of canonical JSON are plain ASCII and paths need not be.
-                "weights": [[path, weights[path]] for path in sorted(weights)],
-            }
-        )
-    )
+    """Return the digest over what decides a model's answers; `said` is as `said_of` returns it."""
+    covered: dict[str, canonical.Canonical] = {
+        "format": 1 if said is None else FORMAT,
+        "signature": cast("canonical.Canonical", msgspec.to_builtins(signature)),
+        "requirements": requirements,
+        # A list, since keys of canonical JSON are plain ASCII and paths need not be.
+        "weights": [[path, weights[path]] for path in sorted(weights)],
+    }
+    if said is not None:
+        covered["said"] = said
+    return digest_bytes(canonical.encode(covered))
+
+
+def said_of(
+    classes: Sequence[Label], serve: str, sections: Mapping[str, Mapping[str, JsonValue]]
+) -> str:
+    """Return what MLmodel says of how a model is loaded and what it answers, as one text."""
+    said = {"classes": list(classes), "serve": serve, "sections": dict(sections)}
+    return msgspec.json.encode(said, order="sorted").decode()

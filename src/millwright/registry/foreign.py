@@ -25,7 +25,7 @@ from millwright.core.errors import Invalid
 from millwright.records.events import JsonValue
 from millwright.registry.facts import (
     EXAMPLE,
-    FORMAT,
+    FOREIGN_FORMAT,
     MLMODEL,
     PYTHON_ENV,
     REQUIREMENTS,
@@ -103,7 +103,7 @@ def parse_foreign(
         weights={path: digest_of(path) for path in held if path not in _DESCRIPTIONS},
     )
     facts = Facts(
-        format=FORMAT,
+        format=FOREIGN_FORMAT,
         version=str(written.get("mlflow_version") or ""),
         digest=digest,
         signature=signature,
@@ -261,7 +261,7 @@ def _digest(
     return digest_bytes(
         canonical.encode(
             {
-                "format": FORMAT,
+                "format": FOREIGN_FORMAT,
                 "tool": TOOL,
                 "signature": msgspec.json.encode(signature, order="deterministic").decode(),
                 "requirements": requirements,

@@ -8,6 +8,7 @@ written by MLflow, and is read by `foreign`.
 from __future__ import annotations
 
 import platform
+import posixpath
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ from millwright.registry.facts import (
     Package,
     ReadBytes,
     model_digest,
+    said_of,
 )
 from millwright.registry.foreign import parse_foreign
 from millwright.registry.signature import PREDICTION
@@ -73,10 +75,13 @@ def parse_package(read: ReadBytes, digest_of: DigestOf, paths: Iterable[str]) ->
             f"the package has format {facts.format}; this version reads up to {FORMAT}",
             fix=f"use Millwright {facts.version} or newer",
         )
+    sections = {name: written.flavors.get(name, {}) for name in facts.weights}
+    _check_named(facts, written.flavors, set(paths))
     found = model_digest(
         facts.signature,
         requirements=read(REQUIREMENTS).decode(),
-        weights={path: digest_of(path) for paths in facts.weights.values() for path in paths},
+        weights={path: digest_of(path) for kept in facts.weights.values() for path in kept},
+        said=said_of(facts.classes, facts.serve, sections) if facts.format > 1 else None,
     )
     if found != facts.digest:
         raise Corrupt(
@@ -84,8 +89,24 @@ def parse_package(read: ReadBytes, digest_of: DigestOf, paths: Iterable[str]) ->
             why=f"weights, signature and requirements together have the digest {found}",
             fix="fetch or package it again",
         )
-    sections = {name: written.flavors.get(name, {}) for name in facts.weights}
     return Package(found, facts, sections, run_hex=written.run_id)
+
+
+def _check_named(facts: Facts, flavors: Mapping[str, Mapping[str, Any]], paths: set[str]) -> None:
+    """Return when each file that MLmodel has a loader read is one that the digest covers."""
+    every = [path for kept in facts.weights.values() for path in kept]
+    for flavor, section in flavors.items():
+        covered = facts.weights.get(flavor, every)
+        for key, value in section.items():
+            if not isinstance(value, str) or value in covered:
+                continue
+            if posixpath.normpath(value) in paths:
+                raise Corrupt(
+                    f"MLmodel names {value!r}, which its digest does not cover",
+                    why=f"flavors.{flavor}.{key} has it read; metadata.millwright.weights has "
+                    f"{', '.join(covered)}",
+                    fix="fetch or package it again",
+                )
 
 
 def mlmodel_text(

@@ -48,6 +48,7 @@ from millwright.registry.facts import (
     Facts,
     Package,
     model_digest,
+    said_of,
 )
 from millwright.registry.flavor import (
     Dumped,
@@ -170,10 +171,13 @@ def write_package(
     _write(folder, EXAMPLE, example_text(examples))
     _write(folder, ANSWERS, answers_text(memory))
     weights = {name: list(flavor.weights) for name, flavor in dumped.items()}
+    sections = {name: dict(flavor.section) for name, flavor in dumped.items()}
+    serve = SERVED if SERVED in dumped else trained.name
     digest = model_digest(
         signature,
         requirements=requirements,
         weights={path: digest_file(folder / path) for paths in weights.values() for path in paths},
+        said=said_of(classes, serve, sections),
     )
     facts = Facts(
         format=FORMAT,
@@ -182,10 +186,9 @@ def write_package(
         signature=signature,
         classes=list(classes),
         weights=weights,
-        serve=SERVED if SERVED in dumped else trained.name,
+        serve=serve,
         not_served_as={SERVED: refusal} if refusal else {},
     )
-    sections = {name: dict(flavor.section) for name, flavor in dumped.items()}
     text = mlmodel_text(facts, sections, pyfunc=first.pyfunc, now_us=now_us, run=run)
     _write(folder, MLMODEL, text)
     return Package(digest, facts, sections, run_hex=None if run is None else to_hex(run))

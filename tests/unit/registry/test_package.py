@@ -14,11 +14,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from fixtures.estimators import forest, frame, labels, mixed_pipeline, rows
-from millwright.core.digest import Digest
+from millwright.core.digest import Digest, digest_bytes
 from millwright.core.errors import Corrupt, Invalid, NotFound, Refused, Unsupported
 from millwright.core.ids import RunId, new_id, to_hex
 from millwright.records.schema import Column, Signature
-from millwright.registry.facts import Package, model_digest
+from millwright.registry.facts import Package, model_digest, said_of
 from millwright.registry.package import load_package, read_package, write_package
 from millwright.registry.signature import Array
 
@@ -268,13 +268,57 @@ class TestLoading:
     def test_a_path_that_leads_out_of_the_package_is_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "outside").write_text("secret")
         package(tmp_path / "inside")
-        edit(tmp_path / "inside" / "MLmodel", {"weights": {"sklearn": ["../outside"]}})
+        edit(
+            tmp_path / "inside" / "MLmodel", {"weights": {"sklearn": ["model.skops", "../outside"]}}
+        )
         with pytest.raises(Invalid, match="cannot be a path"):
             read_package(tmp_path / "inside")
 
+    @pytest.mark.parametrize(
+        ("flavor", "key"),
+        [("sklearn", "pickled_model"), ("onnx", "data"), ("python_function", "model_path")],
+    )
+    @pytest.mark.parametrize("prefix", ["", "./", "data/../"])
+    def test_a_file_that_the_digest_does_not_cover_is_not_loaded(
+        self, tmp_path: Path, flavor: str, key: str, prefix: str
+    ) -> None:
+        package(tmp_path)
+        name = "other.bin"
+        (tmp_path / name).write_bytes(b"another model")
+        path = tmp_path / "MLmodel"
+        written = json.loads(path.read_text())
+        written["flavors"][flavor][key] = prefix + name
+        path.write_text(json.dumps(written))
+        with pytest.raises(Corrupt, match=r"does not cover|is not the model"):
+            load_package(tmp_path)
+
+    @pytest.mark.parametrize("change", [{"classes": [1, 0]}, {"serve": "sklearn"}])
+    def test_what_it_says_of_its_answers_is_covered(
+        self, tmp_path: Path, change: dict[str, object]
+    ) -> None:
+        package(tmp_path)
+        edit(tmp_path / "MLmodel", change)
+        with pytest.raises(Corrupt, match="is not the model"):
+            read_package(tmp_path)
+
+    def test_a_package_of_format_1_is_read_still(self, tmp_path: Path) -> None:
+        facts = package(tmp_path).facts
+        weights = {
+            path: digest_bytes((tmp_path / path).read_bytes())
+            for kept in facts.weights.values()
+            for path in kept
+        }
+        digest = model_digest(
+            facts.signature,
+            requirements=(tmp_path / "requirements.txt").read_text(),
+            weights=weights,
+        )
+        edit(tmp_path / "MLmodel", {"format": 1, "digest": digest})
+        assert load_package(tmp_path, expected=digest).digest == digest
+
     def test_a_newer_format_is_refused(self, tmp_path: Path) -> None:
         package(tmp_path)
-        edit(tmp_path / "MLmodel", {"format": 2, "version": "9.0"})
+        edit(tmp_path / "MLmodel", {"format": 3, "version": "9.0"})
         with pytest.raises(Unsupported) as caught:
             read_package(tmp_path)
         assert caught.value.fix == "use Millwright 9.0 or newer"
@@ -290,5 +334,11 @@ def test_the_digest_depends_on_each_of_its_parts() -> None:
         model_digest(signature, requirements="x", weights=weights | {"b": Digest("b3:3")}),
     }
     assert len(digests) == 4
+    said = {said_of([0, 1], "onnx", {}), said_of([1, 0], "onnx", {}), said_of([], "onnx", {})}
+    said.add(said_of([], "onnx", {"onnx": {"data": "model.onnx"}}))
+    digests |= {
+        model_digest(signature, requirements="x", weights=weights, said=one) for one in said
+    }
+    assert len(digests) == 8
     swapped = dict(reversed(weights.items()))
     assert model_digest(signature, requirements="x", weights=swapped) in digests
