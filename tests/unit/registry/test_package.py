@@ -268,9 +268,8 @@ class TestLoading:
     def test_a_path_that_leads_out_of_the_package_is_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "outside").write_text("secret")
         package(tmp_path / "inside")
-        edit(
-            tmp_path / "inside" / "MLmodel", {"weights": {"sklearn": ["model.skops", "../outside"]}}
-        )
+        weights = {"sklearn": ["model.skops", "../outside"], "onnx": ["model.onnx"]}
+        edit(tmp_path / "inside" / "MLmodel", {"weights": weights})
         with pytest.raises(Invalid, match="cannot be a path"):
             read_package(tmp_path / "inside")
 
