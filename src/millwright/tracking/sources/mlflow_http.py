@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeAlias, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlunsplit
 
 import httpx
 import msgspec
@@ -28,6 +28,7 @@ from millwright.core.errors import (
     Unreachable,
 )
 from millwright.tracking.sources.mlflow_answers import Page
+from millwright.tracking.sources.mlflow_words import no_address, split_address, without_login
 
 TIMEOUT_S = 60.0
 TRIES = 4
@@ -58,25 +59,28 @@ class MlflowHttp:
         clock: Clock | None = None,
         wire: httpx.BaseTransport | None = None,
     ) -> None:
-        parts = urlsplit(address)
+        parts = split_address(address)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Invalid(
-                f"{address!r} is no address of an MLflow server",
+                f"{without_login(address)!r} is no address of an MLflow server",
                 fix="give one such as http://127.0.0.1:5000",
             )
         host = parts.netloc.rpartition("@")[2]
         self.address = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
         if parts.username is not None:
-            user, password = parts.username, parts.password or ""
+            user, password = unquote(parts.username), unquote(parts.password or "")
         self._clock = clock or SystemClock()
-        self._http = httpx.Client(
-            base_url=self.address,
-            auth=None if user is None else (user, password),
-            headers={} if token is None else {"Authorization": f"Bearer {token}"},
-            trust_env=False,
-            timeout=TIMEOUT_S,
-            transport=wire,
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=self.address,
+                auth=None if user is None else (user, password),
+                headers={} if token is None else {"Authorization": f"Bearer {token}"},
+                trust_env=False,
+                timeout=TIMEOUT_S,
+                transport=wire,
+            )
+        except httpx.InvalidURL as error:
+            raise no_address(address) from error
 
     def close(self) -> None:
         """Let go of the connections."""

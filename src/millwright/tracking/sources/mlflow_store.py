@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from millwright.core.errors import Invalid
 from millwright.tracking.sources.found import Source
+from millwright.tracking.sources.mlflow_words import split_address, without_login
 
 
 def open_mlflow(
@@ -25,7 +26,7 @@ def open_mlflow(
     `http://host:port`. `artifacts` are folders in which artifacts lie beside those of the store.
     Raises Invalid for another address, NotFound when there is nothing.
     """
-    parts = urlsplit(address)
+    parts = split_address(address)
     if parts.scheme in {"http", "https"}:
         from millwright.tracking.sources.mlflow_http import MlflowHttp
         from millwright.tracking.sources.mlflow_rest import MlflowServer
@@ -41,7 +42,7 @@ def open_mlflow(
         folder = Path(unquote(parts.path) if parts.scheme else address)
         return MlflowFiles(folder, artifacts=artifacts)
     raise Invalid(
-        f"{address!r} is no MLflow store that can be read",
+        f"{without_login(address)!r} is no MLflow store that can be read",
         why="what can be read is sqlite:///PATH, a folder such as mlruns, and http://HOST:PORT",
         fix="for another database start `mlflow server` on it and import from its address",
     )

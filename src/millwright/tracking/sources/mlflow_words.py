@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from millwright.core.digest import digest_bytes
 from millwright.core.errors import Corrupt, Failed, Invalid, NotFound
@@ -34,6 +34,32 @@ _LOGGED_STATES: dict[str, LoggedStatus] = {
 }
 _MODEL_ID = re.compile(r"m-([0-9a-f]{32})")
 _UUID = re.compile(r"[0-9a-f]{32}")
+
+
+def split_address(address: str) -> SplitResult:
+    """Return the parts of an address; raises Invalid for what has none."""
+    try:
+        parts = urlsplit(address)
+        # A port that is no number is met only when it is asked for.
+        _ = parts.port
+    except ValueError as error:
+        raise no_address(address) from error
+    return parts
+
+
+def no_address(address: str) -> Invalid:
+    """Return the error of an address that nobody can go to."""
+    return Invalid(
+        f"{without_login(address)!r} is no address",
+        why="its host cannot be one, its port is no number, or a bracket lacks the other",
+        fix="give one such as http://127.0.0.1:5000; in a password write % and two digits for "
+        "signs such as / and @",
+    )
+
+
+def without_login(address: str) -> str:
+    """Return an address as it may be shown: without the name and password in it."""
+    return re.sub(r"//.*@", "//", address)
 
 
 def to_us(milliseconds: float | None) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,11 @@ def test_a_busy_server_is_asked_again_and_credentials_go_along() -> None:
     assert asked[0].url == "http://host:5000/x?a=1"
     assert asked[0].headers["Authorization"].startswith("Basic ")
     http.close()
+    quoted = MlflowHttp("http://ada:s%2F%40@host", wire=httpx.MockTransport(answer))
+    quoted.get("/x", {}, Number)
+    basic = asked[-1].headers["Authorization"].removeprefix("Basic ")
+    assert b64decode(basic) == b"ada:s/@"
+    quoted.close()
     bearer = MlflowHttp("http://host", token="t", wire=httpx.MockTransport(answer))
     bearer.get("/x", {}, Number)
     assert asked[-1].headers["Authorization"] == "Bearer t"

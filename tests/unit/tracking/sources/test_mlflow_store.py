@@ -48,6 +48,29 @@ def test_a_server_is_opened_without_its_password_in_sight() -> None:
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        "http://[bad",
+        "http://u:pw@h:port",
+        "http://u:p/w@h",
+        "http://u:pw@h\x01",
+        "https://u:pw@h:99999",
+    ],
+)
+def test_an_address_that_cannot_be_gone_to_is_refused_without_its_password(address: str) -> None:
+    with pytest.raises(Invalid, match="is no address") as refused:
+        open_mlflow(address)
+    assert "http://127.0.0.1:5000" in refused.value.fix
+    assert "pw" not in f"{refused.value.what} {refused.value.why}"
+    assert "p/w" not in f"{refused.value.what} {refused.value.why}"
+
+
+def test_no_password_of_another_store_is_shown() -> None:
+    with pytest.raises(Invalid, match=r"'postgresql://host/db' is no MLflow store"):
+        open_mlflow("postgresql://me:pw@host/db")
+
+
+@pytest.mark.parametrize(
     "address", ["", "postgresql://host/db", "sqlite://", "sqlite:///", "file://host/x", "s3://b/x"]
 )
 def test_another_address_is_refused_with_what_to_do(address: str) -> None:
