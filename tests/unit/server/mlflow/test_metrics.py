@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fixtures.mlflow_api import INVALID, MISSING, NO_RUN, Api, Json
+from millwright.server.mlflow import metrics
 
 pytestmark = pytest.mark.sockets
 
@@ -14,8 +15,8 @@ OF_RUNS = {"run_ids": "RUN", "metric_key": "m"}
 @pytest.fixture(scope="module")
 def run(api: Api) -> str:
     run = api.run()
-    metrics = [{"key": "m", "value": n / 4, "timestamp": 1 + n, "step": n} for n in range(COUNT)]
-    api.post("runs/log-batch", run_id=run, metrics=metrics)
+    points = [{"key": "m", "value": n / 4, "timestamp": 1 + n, "step": n} for n in range(COUNT)]
+    api.post("runs/log-batch", run_id=run, metrics=points)
     return run
 
 
@@ -28,6 +29,15 @@ def test_the_whole_history_in_order(api: Api, run: str) -> None:
     assert values(found) == [n / 4 for n in range(COUNT)]
     assert found["metrics"][3] == {"key": "m", "value": 0.75, "timestamp": 4, "step": 3}
     assert api.get("metrics/get-history", run_uuid=run, metric_key="none")["metrics"] == []
+
+
+def test_a_long_history_is_spelled_in_pieces(
+    api: Api, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in (1, 300, COUNT):
+        monkeypatch.setattr(metrics, "PIECE_POINTS", size)
+        found = api.get("metrics/get-history", run_id=run, metric_key="m")
+        assert values(found) == [n / 4 for n in range(COUNT)]
 
 
 def test_the_history_page_by_page(api: Api, run: str) -> None:
