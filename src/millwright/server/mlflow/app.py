@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -47,7 +47,6 @@ from millwright.server.problems import REQUEST_KEY
 
 T = TypeVar("T")
 
-MAX_BODY_BYTES = 32 << 20
 SHORT_BODY_BYTES = 2048
 READ_THREADS = 8
 STREAM_THREADS = 16
@@ -136,7 +135,7 @@ class MlflowApp:
         endpoint, parts = self.routes.find(method, path)
         scope[TEMPLATE] = endpoint.path
         await self._require(known, endpoint.needs, scope)
-        body = b"" if method == "GET" else await _read(receive)
+        body = b"" if method == "GET" else await _read(receive, endpoint.max_body_bytes)
         call = self._call(known, place, scope, body=body, parts=parts)
         try:
             answer = await self._run(endpoint, call)
@@ -144,22 +143,27 @@ class MlflowApp:
             # A route may need more than it declares, as one that removes aliases with a version.
             await self._note_denial(known, error.permission or endpoint.needs, scope)
             raise
-        if isinstance(answer, transfer.Outgoing):
-            await _stream(send, answer)
-        elif isinstance(answer, artifacts.Fetch):
+        if isinstance(answer, artifacts.Fetch):
             await _stream(send, await self._transfers.download(answer.file))
         else:
-            await _send(send, _ENCODER.encode(answer), b"application/json")
+            await _send(send, cast("bytes", answer), b"application/json")
 
     async def _run(self, endpoint: Endpoint, call: Call) -> object:
+        """Return a file to be fetched, or the answer as it is sent."""
+
+        def work() -> object:
+            answer = endpoint.handler(call)
+            # Spelled where it was made: that of a long answer would stop the event loop.
+            return answer if isinstance(answer, artifacts.Fetch) else _ENCODER.encode(answer)
+
         if endpoint.lane in {"write", "log"}:
             relaxed = endpoint.lane == "log"
             return await self._lane.run(
-                lambda: endpoint.handler(call),
+                work,
                 relaxed=relaxed,
                 short=len(call.body) <= SHORT_BODY_BYTES,
             )
-        return await self._in_thread(lambda: endpoint.handler(call))
+        return await self._in_thread(work)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await to_thread.run_sync(work, limiter=self._reads)
@@ -329,13 +333,13 @@ def _address(scope: Mapping[str, Any]) -> str:
     return ""
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     async for piece in _incoming(receive):
         size += len(piece)
-        if size > MAX_BODY_BYTES:
-            raise invalid(f"The request has more than {MAX_BODY_BYTES} bytes")
+        if size > limit:
+            raise invalid(f"The request has more than {limit} bytes")
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

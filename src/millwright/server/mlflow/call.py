@@ -37,6 +37,10 @@ Lane: TypeAlias = Literal["read", "log", "write", "work"]
 """`log` and `write` are short and share a commit with others, that of `log` alone waits for no
 disk; `work` reads files too, in a thread of its own."""
 
+MAX_BODY_BYTES = 4 << 20
+MAX_LONG_BODY_BYTES = 32 << 20
+"""Of routes that take schemas, profiles and whole descriptions of models."""
+
 _WRONG = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)` - at `\$(?P<path>[^`]*)`")
 _TYPE_NAMES = {"str": "str", "int": "int", "float": "float", "array": "list", "object": "dict"}
 
@@ -77,6 +81,7 @@ class Endpoint:
     needs: Permission
     lane: Lane
     handler: Callable[[Call], object]
+    max_body_bytes: int = MAX_BODY_BYTES
 
 
 def parse_body(body: bytes, shape: type[T]) -> T:

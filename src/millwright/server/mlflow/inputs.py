@@ -10,7 +10,15 @@ from msgspec import Struct
 from millwright.records.access import Permission
 from millwright.records.runs import LoggedDataset, ModelUse
 from millwright.server.mlflow import checks
-from millwright.server.mlflow.call import Call, Endpoint, found_model, need, of_run, run_of
+from millwright.server.mlflow.call import (
+    MAX_LONG_BODY_BYTES,
+    Call,
+    Endpoint,
+    found_model,
+    need,
+    of_run,
+    run_of,
+)
 from millwright.server.mlflow.errors import invalid
 from millwright.server.mlflow.experiments import Pair
 from millwright.server.mlflow.spelling import CONTEXT, Json
@@ -52,10 +60,10 @@ class _LogModel(Struct, frozen=True):
 
 def endpoints() -> Iterable[Endpoint]:
     """Return the routes of inputs and outputs."""
-    write = Permission.RUN_WRITE
-    yield Endpoint("POST", f"{RUNS}/log-inputs", write, "write", log_inputs)
+    write, long = Permission.RUN_WRITE, MAX_LONG_BODY_BYTES
+    yield Endpoint("POST", f"{RUNS}/log-inputs", write, "write", log_inputs, long)
     yield Endpoint("POST", f"{RUNS}/outputs", write, "write", log_outputs)
-    yield Endpoint("POST", f"{RUNS}/log-model", write, "write", log_model)
+    yield Endpoint("POST", f"{RUNS}/log-model", write, "write", log_model, long)
 
 
 def log_inputs(call: Call) -> Json:

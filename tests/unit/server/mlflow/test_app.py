@@ -241,10 +241,17 @@ def test_a_body_that_is_no_text_is_refused_in_mlflows_form(api: Api, body: bytes
 
 
 def test_a_body_is_not_read_for_ever(api: Api) -> None:
-    body = b'{"name":"' + b"x" * (33 << 20) + b'"}'
-    status, code, words = api.no("POST", "experiments/create", content=body)
-    assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
-    assert str(32 << 20) in words
+    for path, limit in (
+        ("experiments/create", 4 << 20),
+        ("runs/create", 4 << 20),
+        ("runs/log-inputs", 32 << 20),
+        ("runs/log-model", 32 << 20),
+    ):
+        longest = b'{"run_id":"none","experiment_id":"none"}'
+        assert "bytes" not in api.no("POST", path, content=longest.ljust(limit))[2]
+        status, code, words = api.no("POST", path, content=longest.ljust(limit + 1))
+        assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
+        assert f"more than {limit} bytes" in words
 
 
 def test_projects_stand_before_the_path(api: Api) -> None:
