@@ -9,7 +9,7 @@ import polars as pl
 from millwright.artifacts.store import ArtifactStore
 from millwright.core.clock import Clock
 from millwright.core.digest import Digest
-from millwright.core.errors import Invalid, NotFound
+from millwright.core.errors import Invalid, NotFound, Unsupported
 from millwright.core.ids import GateId, bounds, new_id
 from millwright.core.refs import did_you_mean
 from millwright.data.rows import count_shared, decode_row_set, row_hashes
@@ -23,6 +23,7 @@ from millwright.metadata.tables import gates as tables
 from millwright.metadata.tables.models import VersionRow
 from millwright.records.events import Act, GateEvaluated, Subject
 from millwright.records.models import GateReport
+from millwright.records.runs import Run
 from millwright.registry.models import find_version
 from millwright.registry.package import LoadedModel
 from millwright.registry.packages import Packages
@@ -31,6 +32,7 @@ from millwright.tracking.runs import Runs
 TRAINING_ROWS = "training_rows"
 """Name under which a training run links the hashes of the rows it trained on."""
 
+DATASET = "dataset_version"
 DEFAULT_FLOOR = 0.6
 DEFAULT_MARGIN = 0.02
 
@@ -196,28 +198,56 @@ class Judge:
             truth=_truth(model, label),
             candidate=answered,
             candidate_signature=model.signature,
-            candidate_seen_rows=self._seen(project_key, candidate, labelled),
+            candidate_seen_rows=self._seen(project_key, candidate, model, labelled),
             baseline=None if before is None else _answer(before, columns),
             baseline_signature=None if before is None else before.signature,
             baseline_seen_rows=(
-                None if champion is None else self._seen(project_key, champion, labelled)
+                None
+                if champion is None or before is None
+                else self._seen(project_key, champion, before, labelled)
             ),
             # Fixed, so that the same evidence gives the same verdict to the last digit.
             seed=0,
         )
 
-    def _seen(self, project_key: int, row: VersionRow, frame: pl.DataFrame) -> int | None:
+    def _seen(
+        self, project_key: int, row: VersionRow, model: LoadedModel, frame: pl.DataFrame
+    ) -> int | None:
         """Return how many of the judged rows a version was trained on; None when unknown."""
         if row.run_id is None:
             return None
         run = self._runs.get(project_key, row.run_id)
         kept = [link for link in run.links if link.name == TRAINING_ROWS]
         if not kept:
-            return None
+            return self._read_by(project_key, run, model, frame)
         trained = decode_row_set(self._artifacts.read_bytes(kept[0].digest))
         if any(name not in frame.columns for name in trained.columns):
             return None
         return count_shared(trained.array(), row_hashes(frame, trained.columns))
+
+    def _read_by(
+        self, project_key: int, run: Run, model: LoadedModel, frame: pl.DataFrame
+    ) -> int | None:
+        """Return how many of the judged rows lie in the data that a run read; None if unknown.
+
+        Rows are told apart by all columns that both sides have, which must be all that the model
+        takes of the judged ones.
+        """
+        read = [link.id for link in run.links if link.what == DATASET and link.way == "input"]
+        if not read:
+            return None
+        taken = {column.name for column in model.signature.inputs} & set(frame.columns)
+        shared = 0
+        for version in read:
+            try:
+                rows = self._datasets.load(project_key, version)
+            except (NotFound, Invalid, Unsupported):
+                return None
+            columns = [name for name in frame.columns if name in rows.columns]
+            if not taken or not taken <= set(columns):
+                return None
+            shared += count_shared(row_hashes(rows, columns), row_hashes(frame, columns))
+        return shared
 
 
 def _answer(model: LoadedModel, columns: dict[str, npt.NDArray[np.generic]]) -> Answers:

@@ -3,10 +3,11 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from fixtures.homes import TRAINED_ROWS, Place, table
+from fixtures.homes import SOURCE, TRAINED_ROWS, Place, table
 from millwright.core.errors import Denied, Invalid, NotFound
 from millwright.core.ids import GateId
 from millwright.records.models import CheckResult, GateReport
+from millwright.records.runs import RunLink
 
 UNSEEN = table().slice(TRAINED_ROWS)
 FLOOR = "checks: [{check: floor, metric: accuracy, at_least: %s}]"
@@ -188,3 +189,47 @@ class TestRefusals:
             sqlite_place.person("vic", "viewer").gates.check(
                 ref=ref, dataset="held out", target="y"
             )
+
+
+class TestDataThatARunRead:
+    """Of a model logged by `mw`, the data that its run read say what it was trained on."""
+
+    def logged(self, place: Place, *read: pl.DataFrame) -> str:
+        run = place.me.runs.start(name="fit", source=SOURCE).id
+        links = [
+            RunLink(
+                way="input", name=made.name, what="dataset_version", id=made.id, digest=made.digest
+            )
+            for made in (
+                place.home.datasets.add(place.act, f"read {at}", rows)
+                for at, rows in enumerate(read)
+            )
+        ]
+        place.me.runs.log_links(run=run, links=links)
+        place.me.runs.finish(run=run)
+        return place.version(run=run)
+
+    def test_what_shares_no_row_with_them_is_unseen(self, place: Place) -> None:
+        add(place)
+        seen = table().head(TRAINED_ROWS)
+        report = check(place, self.logged(place, seen.head(50), seen.tail(50).drop("id")))
+        assert (by_kind(report)["unseen_rows"].verdict, report.verdict) == ("pass", "pass")
+
+    def test_rows_that_it_read_are_found_by_all_columns_that_both_have(
+        self, sqlite_place: Place
+    ) -> None:
+        add(sqlite_place)
+        seen = pl.concat([table().head(TRAINED_ROWS), UNSEEN.head(7)]).drop("y")
+        found = by_kind(check(sqlite_place, self.logged(sqlite_place, seen)))["unseen_rows"]
+        assert found.verdict == "fail"
+        assert "trained on 7 of the" in found.message
+
+    @pytest.mark.parametrize("lacking", [True, False])
+    def test_data_without_its_columns_and_no_data_say_nothing(
+        self, sqlite_place: Place, lacking: bool
+    ) -> None:
+        add(sqlite_place)
+        read = [table().head(20).select("id", "y")] if lacking else []
+        found = by_kind(check(sqlite_place, self.logged(sqlite_place, *read)))["unseen_rows"]
+        assert found.verdict == "undetermined"
+        assert "mw.log_dataset" in found.message

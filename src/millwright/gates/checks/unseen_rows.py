@@ -25,7 +25,10 @@ class UnseenRows:
         for who, count in seen.items():
             if count is None:
                 verdict = "undetermined" if verdict == "pass" else verdict
-                parts.append(f"nobody knows which rows the {who} was trained on")
+                parts.append(
+                    f"nobody knows which rows the {who} was trained on: its run logged none "
+                    "(mw.log_dataset), or without the columns that it takes"
+                )
             elif count:
                 verdict = "fail"
                 parts.append(f"the {who} was trained on {count} of the {evidence.rows} judged rows")
