@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from msgspec import Struct
 
 from millwright.core.errors import Invalid, NotFound
 from millwright.core.ids import from_hex
 from millwright.doors.logged_models import DatasetRef, MeasuredOrder
+from millwright.metadata.filters import parse_filter
 from millwright.records.access import Permission
 from millwright.records.runs import LoggedModel, LoggedModelStatus
 from millwright.server.mlflow import checks
@@ -20,6 +22,7 @@ from millwright.server.mlflow.experiments import Pair, active_experiment
 from millwright.server.mlflow.spelling import Json, model_json
 from millwright.server.mlflow.transfer import safe_path
 from millwright.tracking.files import model_folder
+from millwright.tracking.logged_models import VOCABULARY
 from millwright.tracking.telemetry import ParamChanged
 
 BASE = "/2.0/mlflow/logged-models"
@@ -32,6 +35,9 @@ STATUSES: Mapping[str, LoggedModelStatus] = {
     "3": "failed",
 }
 MAX_PAGE = 100
+_QUOTED_ID = re.compile(r"(?P<quote>['\"])(?:m-)?(?P<digits>[0-9a-f]{32})(?P=quote)")
+_ID_PREFIXES = {"id": "lgm", "run": "run"}
+"""Attribute that holds ids -> how ours begin."""
 
 
 class _Create(Struct, frozen=True):
@@ -250,13 +256,22 @@ def _is_there(call: Call, ref: str) -> bool:
 
 
 def _in_our_ids(text: str) -> str:
-    """Return a filter with the ids of runs and models that it compares spelled as ours."""
+    """Return a filter with the ids that ids of models and runs are compared with spelled as ours.
 
-    def ours(matched: re.Match[str]) -> str:
-        prefix = "lgm" if matched["m"] else "run"
-        try:
-            return f"'{from_hex(matched['digits'], prefix)}'"
-        except Invalid:
-            return matched[0]
+    Raises FilterError.
+    """
+    clauses = parse_filter(text, VOCABULARY)
+    begins = [clause.at for clause in clauses] + [len(text)]
+    return text[: begins[0]] + "".join(
+        _QUOTED_ID.sub(partial(_our_id, _ID_PREFIXES[clause.field.key]), text[begin:end])
+        if clause.field.entity == "attribute" and clause.field.key in _ID_PREFIXES
+        else text[begin:end]
+        for clause, begin, end in zip(clauses, begins, begins[1:], strict=False)
+    )
 
-    return re.sub(r"'(?P<m>m-)?(?P<digits>[0-9a-f]{32})'", ours, text)
+
+def _our_id(prefix: str, matched: re.Match[str]) -> str:
+    try:
+        return f"'{from_hex(matched['digits'], prefix)}'"
+    except Invalid:
+        return matched[0]

@@ -144,6 +144,31 @@ def test_models_are_found_by_what_was_measured(api: Api) -> None:
     assert api.post(f"{BASE}/search")["models"] == []
 
 
+def test_only_ids_are_read_as_ids_in_a_filter(api: Api) -> None:
+    number = api.experiment("digits")
+    digits = "0123456789abcdef" * 2
+    run = api.run(number)
+    data = {"key": "data_md5", "value": digits}
+    kept = api.logged_model("a", number, params=[data], tags=[data], source_run_id=run)
+    other = api.logged_model("b", number)
+
+    def names(filter_: str) -> list[str]:
+        found = api.post(f"{BASE}/search", experiment_ids=[number], filter=filter_)
+        return sorted(one["info"]["name"] for one in found["models"])
+
+    for filter_ in (
+        f"params.data_md5 = '{digits}'",
+        f"tags.data_md5 = \"{digits}\" and params.data_md5 IN ('{digits}', 'm-{digits}')",
+        f"params.data_md5 = '{digits}' AND source_run_id = '{run}'",
+        f"attributes.source_run_id = \"{run}\" and model_id != '{other}'",
+        f"model_id = '{kept}' AND tags.data_md5 LIKE '{digits}'",
+        f"model_id IN ('{kept}', 'none') AND name = 'a'",
+    ):
+        assert names(filter_) == ["a"], filter_
+    assert names(f"model_id IN ('{kept}', \"{other}\")") == ["a", "b"]
+    assert names(" ") == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "given", "code"),
     [
