@@ -248,11 +248,19 @@ class _Statement:
             self._selective.append(("t", f"{inner} AND length(t.value) <= {SHORT_CHARS}"))
 
     def _add_dataset(self, clause: Clause) -> None:
-        column = "u.context" if clause.field.key == "context" else f"d.{clause.field.key}"
-        self._conditions.append(
+        key = clause.field.key
+        column = "u.context" if key == "context" else f"d.{key}"
+        found = (
             "EXISTS (SELECT 1 FROM run_dataset u JOIN logged_dataset d ON d.pk = u.dataset_pk "
             f"WHERE u.run_pk = run.pk AND {self._compare(column, clause)})"
         )
+        if key != "context":
+            # Versions of our own datasets are linked instead.
+            found += (
+                " OR EXISTS (SELECT 1 FROM run_link l WHERE l.run_pk = run.pk AND l.way = 'input' "
+                f"AND l.what = 'dataset_version' AND {self._compare(f'l.{key}', clause)})"
+            )
+        self._conditions.append(f"({found})")
 
     def _compare(self, column: str, clause: Clause) -> str:
         if isinstance(clause.value, tuple):
