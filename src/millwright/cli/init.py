@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from millwright.cli import text
@@ -22,7 +23,7 @@ def init(
     dry_run: DryRun = False,
 ) -> None:
     """Make a project in a folder: millwright.toml and a home. Doing it again changes nothing."""
-    from millwright.workspace.config import FILE_NAME, load_config, read_settings
+    from millwright.workspace.config import FILE_NAME, HOME_FOLDER, load_config, read_settings
     from millwright.workspace.open import Home, Workspace
 
     here = session()
@@ -31,14 +32,25 @@ def init(
     if wanted is not None:
         check_name(wanted, "project")
     if path.is_file():
-        named = read_settings(path).project
-        if wanted is not None and wanted != named:
+        named = read_settings(path)
+        if wanted is not None and wanted != named.project:
             raise Conflict(
-                f"{path} names the project {named}",
+                f"{path} names the project {named.project}",
                 why=f"{wanted} was asked for",
                 fix="edit the file, or leave --project out",
             )
-    settings = _settings_text(wanted or here.environment.get("MILLWRIGHT_PROJECT") or "default")
+        its_home = path.parent / named.home
+        if here.given.home is not None and here.given.home.resolve() != its_home.resolve():
+            raise Conflict(
+                f"{path} names the home {its_home}",
+                why=f"{here.given.home} was asked for",
+                fix="edit the file, leave --home out, or make it in another folder: "
+                "mill init FOLDER --home DIR",
+            )
+    settings = _settings_text(
+        wanted or here.environment.get("MILLWRIGHT_PROJECT") or "default",
+        home=HOME_FOLDER if here.given.home is None else _from(path.parent, here.given.home),
+    )
     if dry_run:
         made = [f"{path} is there already" if path.is_file() else f"{path} would be written"]
         here.would("init", folder=str(folder.absolute()), project=wanted, found=made)
@@ -81,11 +93,18 @@ def init(
     here.say("Add data: mill data add FILE")
 
 
-def _settings_text(project: str) -> str:
+def _from(folder: Path, home: Path) -> str:
+    """Return how settings in `folder` name a home: from there where it lies below, else in full."""
+    full = home.resolve()
+    below = folder.resolve()
+    return (full.relative_to(below) if full.is_relative_to(below) else full).as_posix()
+
+
+def _settings_text(project: str, *, home: str) -> str:
     return f"""\
 # What holds for every command in this folder and below; see it with: mill config
 project = "{project}"
-home = ".millwright"
+home = {msgspec.json.encode(home).decode()}
 """
 
 

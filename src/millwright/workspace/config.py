@@ -6,6 +6,7 @@ not read is worse than none.
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -181,6 +182,18 @@ def find_file(folder: Path) -> Path | None:
         if (place / FILE_NAME).is_file():
             return place / FILE_NAME
     return None
+
+
+def init_command(home: Path) -> str:
+    """Return the command that makes the home in the folder `home`, as seen from here."""
+    path = find_file(Path.cwd())
+    root = Path.cwd() if path is None else path.parent
+    named = HOME_FOLDER if path is None else read_settings(path).home
+    quoted = shlex.quote(str(home))
+    if home == (root / named).absolute():
+        return "mill init" if root == Path.cwd() else f"mill init {shlex.quote(str(root))}"
+    # Settings that are there name another home, so this one gets settings of its own.
+    return f"mill init --home {quoted}" if path is None else f"mill init {quoted} --home {quoted}"
 
 
 def read_settings(path: Path) -> Settings:

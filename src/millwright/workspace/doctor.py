@@ -22,7 +22,7 @@ from millwright.core.errors import Corrupt, Denied, MillwrightError, NotFound, R
 from millwright.journal.checkpoints import SigningKey
 from millwright.metadata.database import Database
 from millwright.metadata.migrations.upgrade import HEAD, revision_of
-from millwright.workspace.config import Config
+from millwright.workspace.config import Config, init_command
 from millwright.workspace.open import DATABASE_FILE, DATABASE_MODE, HOME_MODE, KEYS_FOLDER, Home
 from millwright.workspace.tracking_rooms import ARTIFACTS_FOLDER, LOCAL_BACKEND
 
@@ -78,7 +78,9 @@ def _examined(name: str, check: Callable[[], str]) -> Finding:
 def _home(home: Path) -> str:
     if not (home / KEYS_FOLDER).is_dir():
         raise NotFound(
-            f"there is no home in {home}", why="it has no keys", fix="make one: mill init"
+            f"there is no home in {home}",
+            why="it has no keys",
+            fix=f"make one: {init_command(home)}",
         )
     return str(home)
 

@@ -33,7 +33,7 @@ from millwright.records.access import Actor, Permission, Role
 from millwright.records.events import AccessDenied, Act, HomeCreated, Subject
 from millwright.tracking.limits import Limits
 from millwright.workspace.arguments import parse_choice
-from millwright.workspace.config import Config
+from millwright.workspace.config import Config, init_command
 from millwright.workspace.nouns import Nouns
 from millwright.workspace.proving import prove
 from millwright.workspace.rooms import Rooms
@@ -146,14 +146,16 @@ class Home(Rooms):
             raise NotFound(
                 f"there is no home in {path}",
                 why="it has no database and no keys",
-                fix="make one: mill init",
+                fix=f"make one: {init_command(path)}",
             )
         store = Database.at(database or str(path / DATABASE_FILE))
         upgrade(store)
         with store.read() as tx:
             found = home_tables.find_home(tx)
         if found is None:
-            raise NotFound(f"the home in {path} was never finished", fix="finish it: mill init")
+            raise NotFound(
+                f"the home in {path} was never finished", fix=f"finish it: {init_command(path)}"
+            )
         return cls(
             path,
             store,

@@ -207,7 +207,10 @@ class TestOpen:
     def test_an_empty_folder_is_no_home(self, tmp_path: Path) -> None:
         with pytest.raises(NotFound, match="there is no home in") as caught:
             Home.open(tmp_path / "nowhere")
-        assert (caught.value.exit_code, caught.value.fix) == (3, "make one: mill init")
+        assert (caught.value.exit_code, caught.value.fix) == (
+            3,
+            f"make one: mill init --home {tmp_path}/nowhere",
+        )
         assert not (tmp_path / "nowhere").exists()
 
     def test_a_database_that_does_not_answer_is_unreachable(self, home: Home) -> None:
