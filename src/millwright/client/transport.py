@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from copy import copy
+from typing import Self, TypeVar
 
 import httpx
 import msgspec
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
+SLOWEST_BYTES_S = 64 << 10
+"""With whom little patience is had, has a second more for so many bytes that are sent."""
 TRIES = 4
 FIRST_PAUSE_S = 0.1
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
@@ -85,6 +88,12 @@ class Transport:
             transport=wire,
         )
 
+    def with_read_timeout(self, timeout_s: float) -> Self:
+        """Return one over the same connections, closed with them, that waits otherwise."""
+        other = copy(self)
+        other._read_timeout_s = timeout_s  # noqa: SLF001 (of its own class)
+        return other
+
     def close(self) -> None:
         """Let go of the connections."""
         self._http.close()
@@ -108,7 +117,13 @@ class Transport:
 
         def once() -> bytes:
             with self._sent(
-                method, path, query=query, headers=headers, content=body, waits_s=waits_s
+                method,
+                path,
+                query=query,
+                headers=headers,
+                content=body,
+                size_bytes=len(body or b""),
+                waits_s=waits_s,
             ) as response:
                 return response.read()
 
@@ -131,7 +146,9 @@ class Transport:
         }
 
         def once() -> None:
-            with self._sent("PUT", path, headers=headers, content=iter(pieces())) as response:
+            with self._sent(
+                "PUT", path, headers=headers, content=iter(pieces()), size_bytes=size_bytes
+            ) as response:
                 response.read()
 
         self._try("PUT", once)
@@ -169,9 +186,12 @@ class Transport:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         content: bytes | Iterable[bytes] | None = None,
+        size_bytes: int = 0,
         waits_s: float = 0.0,
     ) -> Generator[httpx.Response]:
-        timeout = httpx.Timeout(self._read_timeout_s + waits_s, connect=CONNECT_TIMEOUT_S)
+        most_s = max(self._read_timeout_s, READ_TIMEOUT_S)
+        read_s = min(self._read_timeout_s + size_bytes / SLOWEST_BYTES_S, most_s)
+        timeout = httpx.Timeout(read_s + waits_s, connect=CONNECT_TIMEOUT_S)
         begun = False
         try:
             with self._http.stream(

@@ -299,7 +299,8 @@ class ActiveRun:
             digest = None
             if self._surroundings is not None:
                 digest = self._surroundings.stop(self._shelf)
-            delivered = self._sender.flush(timeout_s)
+            # One that is known to keep silent is not waited for again.
+            delivered = not self._sender.silent and self._sender.flush(timeout_s)
             last: Item | None = None
             if self._owned:
                 last = Finished(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from millwright.workspace.config import Config
     from millwright.workspace.open import Workspace
 
+QUICK_TIMEOUT_S = 5.0
+"""How long a training waits for a server that keeps silent, before it takes it for away."""
 _NOTEBOOK = "JPY_SESSION_NAME"
 """Where Jupyter's server tells a kernel which notebook it runs."""
 
@@ -36,13 +38,12 @@ def find_notebook() -> str | None:
 def open_door(config: Config, *, create: bool = False) -> Door:
     """Open a door: to the server where the settings name one, else to the home.
 
-    With `create` a home is made where there is none. Raises what opening it raises; a server
-    is first asked when something is asked of the door.
+    With `create` it is for those who log: a home is made where there is none, and a server that
+    keeps silent is given up soon. Raises what opening it raises; a server is first asked when
+    something is asked of the door.
     """
     if config.url is not None:
-        from millwright.client.services import Client
-
-        return Client(config.url, config.token, config.project)
+        return _client(config.url, config, quick=create)
     from millwright.workspace.open import Workspace
 
     return cast("Door", Workspace.open(config, create=create))
@@ -65,3 +66,17 @@ def record_source(
     from millwright.sdk.staging import stage_source
 
     return stage_source(config.root, open_folder())
+
+
+def _client(url: str, config: Config, *, quick: bool) -> Door:
+    from millwright.client.services import Client
+    from millwright.client.transport import Transport
+
+    if not quick:
+        return Client(url, config.token, config.project)
+    transport = Transport(url, token=config.token, project=config.project)
+    client = Client(url, transport=transport.with_read_timeout(QUICK_TIMEOUT_S))
+    # These read what was stored before, of whatever size, and so may take their time.
+    patient = Client(url, transport=transport)
+    client.data, client.models = patient.data, patient.models
+    return client

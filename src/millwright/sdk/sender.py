@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from millwright.core.clock import Clock
-from millwright.core.errors import Failed, MillwrightError
+from millwright.core.errors import Failed, MillwrightError, TimedOut
 from millwright.sdk.backlog import Backlog
 from millwright.sdk.batching import Mark, Point, Queue, settle, take
 from millwright.sdk.forks import Calls
@@ -90,6 +90,7 @@ class Sender:
         self._pause_s = first_pause_s
         self._retry_at_s = 0.0
         self._away = spool.waiting > 0
+        self._silent = False
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -97,6 +98,11 @@ class Sender:
     def away(self) -> bool:
         """Tell whether what is logged goes to the spool at present; `reason` says why."""
         return self._away
+
+    @property
+    def silent(self) -> bool:
+        """Tell whether it is away in the way that costs most: it takes calls and never answers."""
+        return self._away and self._silent
 
     @property
     def backlog(self) -> Backlog:
@@ -193,7 +199,7 @@ class Sender:
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
             # One that hangs in a call to a silent server ends with it, and touches nothing more.
-            thread.join(_JOIN_S)
+            thread.join(0.0 if self.silent else _JOIN_S)
         with self._lock:
             waiting = self._backlog.close()
         if thread is None or not thread.is_alive():
@@ -367,6 +373,7 @@ class Sender:
         # Half of it by chance, so that the runs of a big job do not all come at once.
         self._retry_at_s = self._clock.monotonic_s() + pause_s * (0.5 + random.random() / 2)  # noqa: S311
         self._away, self.reason = True, error.what
+        self._silent = isinstance(error, TimedOut)
         self._spill()
         self._give_up_marks()
 

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from millwright.client.transport import TRIES, Transport
+from millwright.client.transport import SLOWEST_BYTES_S, TRIES, Transport
 from millwright.core.errors import (
     BY_CODE,
     Denied,
@@ -131,6 +131,20 @@ def test_a_post_is_never_sent_twice(trouble: Reply, over: Over) -> None:
     with pytest.raises(Unreachable):
         transport.call("POST", "/x", body=b"{}")
     assert len(wire.requests) == 1
+
+
+def test_little_patience_is_more_for_what_is_large(over: Over) -> None:
+    transport, wire, _ = over(httpx.ReadTimeout("slow"))
+    quick = transport.with_read_timeout(5.0)
+    with pytest.raises(TimedOut, match="took more than 5 s"):
+        quick.call("POST", "/x")
+    with pytest.raises(TimedOut, match="took more than 7 s"):
+        quick.call("POST", "/x", body=b"x" * (2 * SLOWEST_BYTES_S))
+    with pytest.raises(TimedOut, match="took more than 60 s"):
+        quick.upload("/x", lambda: [b"x"], size_bytes=1 << 30)
+    with pytest.raises(TimedOut, match="took more than 60 s"):
+        transport.call("POST", "/x", body=b"x" * SLOWEST_BYTES_S)
+    assert len(wire.requests) == 4
 
 
 def test_a_server_that_takes_too_long_is_not_asked_again(over: Over) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from millwright.doors.door import Door
 from millwright.sdk import calls
 from millwright.sdk.current import Options, active_run, end_run, start_in
 from millwright.sdk.losses import LoggingWarning
-from millwright.workspace.config import Config
+from millwright.workspace.config import Config, load_config
 
 pytestmark = pytest.mark.sockets
 
@@ -294,3 +295,19 @@ def test_names_that_numpy_gives_are_texts_as_any(config: Config, door: Door) -> 
         {"cat": "dog"},
     )
     assert [link.name for link in found.links] == ["cat"]
+
+
+def test_a_server_that_keeps_silent_is_waited_for_once(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("millwright.sdk.connection.QUICK_TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = load_config(
+            environment={}, folder=project, url=f"http://127.0.0.1:{silent.getsockname()[1]}"
+        )
+        with pytest.warns(LoggingWarning, match="took more than 0"):
+            run = start_in(config, "silent", options=QUIET)
+        run.log_metric("auc", 1.0)
+        run.log_text("hello", "note.txt")
+        run.end()
+    assert "is not delivered whole" in capsys.readouterr().err

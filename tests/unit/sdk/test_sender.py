@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fixtures.away import SOURCE, FakeHome
 from fixtures.serving import wait_until
 from millwright.core.clock import SystemClock
-from millwright.core.errors import Conflict, Denied, Failed, Unreachable
+from millwright.core.errors import Conflict, Denied, Failed, TimedOut, Unreachable
 from millwright.core.ids import RunId, new_id
 from millwright.sdk.items import Batch, Begun, Finished, Linked
 from millwright.sdk.sender import BATCH_POINTS, MAX_FAILURES, Sender
@@ -446,3 +446,17 @@ def test_whatever_happens_all_arrives_once_and_in_order(
     assert bench.home.only().tags == ({"last": str(logged)} if logged else {})
     assert not bench.path.exists()
     assert bench.home.closed == bench.home.opened
+
+
+def test_a_home_that_keeps_silent_is_told_from_one_that_is_away(bench: Bench) -> None:
+    bench.begin()
+    bench.home.away = TimedOut("it took more than 5 s")
+    bench.log(1)
+    assert not bench.sender.flush(FOR_EVER_S)
+    assert bench.sender.silent
+    bench.home.shut()
+    assert not bench.sender.flush(FOR_EVER_S)
+    assert (bench.sender.away, bench.sender.silent) == (True, False)
+    bench.home.open()
+    assert bench.sender.flush(FOR_EVER_S)
+    assert (bench.sender.away, bench.sender.silent) == (False, False)
