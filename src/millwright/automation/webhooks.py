@@ -17,7 +17,7 @@ from millwright.core.ids import WebhookId, new_id, parse_id
 from millwright.journal.log import Journal
 from millwright.metadata.connection import Value
 from millwright.metadata.database import Database, Reader, Writer
-from millwright.metadata.paging import foreign_token, read_token, write_token
+from millwright.metadata.paging import foreign_token, read_token, scope_of, write_token
 from millwright.metadata.tables import journal_tree
 from millwright.metadata.tables import webhooks as tables
 from millwright.metadata.tables.webhooks import WebhookRow
@@ -113,10 +113,11 @@ class Webhooks:
         """Return the project's webhooks, newest first; raises Invalid and FilterError."""
         if not 1 <= limit <= MAX_PAGE:
             raise Invalid(f"a page holds 1 to {MAX_PAGE} webhooks, not {limit}")
-        before = None if token is None else _read_place(token)
+        pages = scope_of("webhooks", project_key)
+        before = None if token is None else _read_place(token, pages)
         with self._database.read() as tx:
             rows = tables.list_webhooks(tx, project=project_key, limit=limit + 1, before_pk=before)
-        next_token = write_token([rows[limit - 1].pk]) if len(rows) > limit else None
+        next_token = write_token([rows[limit - 1].pk], pages) if len(rows) > limit else None
         return FoundWebhooks([row.webhook() for row in rows[:limit]], next_token)
 
     def change(
@@ -253,8 +254,8 @@ def _row(tx: Reader, project_key: int, webhook: str) -> WebhookRow:
     return row
 
 
-def _read_place(token: str) -> int:
-    cursor = read_token(token)
+def _read_place(token: str, pages: str) -> int:
+    cursor = read_token(token, pages)
     if len(cursor) != 1 or not isinstance(cursor[0], int):
         raise foreign_token()
     return cursor[0]

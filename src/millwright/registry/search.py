@@ -10,7 +10,7 @@ from millwright.core.errors import Invalid
 from millwright.core.ids import from_hex
 from millwright.metadata.database import Database, Reader
 from millwright.metadata.filters import Clause, Vocabulary, parse_filter, parse_order
-from millwright.metadata.paging import read_token, write_token
+from millwright.metadata.paging import read_token, scope_of, write_token
 from millwright.metadata.tables import finding
 from millwright.metadata.tables import model_changes as tables
 from millwright.metadata.tables import models as model_tables
@@ -123,11 +123,12 @@ class Searches:
             children={"tag": _MODEL_TAG},
             last=(("m.name", False),),
         )
-        after = None if token is None else read_token(token)
+        pages = scope_of("models", project_key, filter_, list(order))
+        after = None if token is None else read_token(token, pages)
         with self._database.read() as tx:
             pks, cursor = finding.find(tx, scope, clauses, orders, limit=limit, after=after)
             found = read_models(tx, project_key, pks)
-        return FoundModels(found, None if cursor is None else write_token(cursor))
+        return FoundModels(found, None if cursor is None else write_token(cursor, pages))
 
     def versions(
         self,
@@ -161,11 +162,12 @@ class Searches:
             children={"tag": _VERSION_TAG},
             last=(*changed, ("m.name", False), ("v.version", True)),
         )
-        after = None if token is None else read_token(token)
+        pages = scope_of("versions", project_key, filter_, list(order))
+        after = None if token is None else read_token(token, pages)
         with self._database.read() as tx:
             pks, cursor = finding.find(tx, scope, clauses, orders, limit=limit, after=after)
             found = read_versions(tx, tables.list_versions(tx, pks=pks))
-        return FoundVersions(found, None if cursor is None else write_token(cursor))
+        return FoundVersions(found, None if cursor is None else write_token(cursor, pages))
 
     def latest(self, project_key: int, name: str) -> list[ModelVersion]:
         """Return of each stage a model's newest version; raises NotFound."""

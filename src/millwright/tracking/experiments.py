@@ -14,7 +14,7 @@ from millwright.journal.leaves import short_texts
 from millwright.journal.log import Journal
 from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.filters import Vocabulary, parse_filter, parse_order
-from millwright.metadata.paging import read_token, write_token
+from millwright.metadata.paging import read_token, scope_of, write_token
 from millwright.metadata.tables import experiments as tables
 from millwright.metadata.tables import finding
 from millwright.metadata.tables.finding import Scope, Spelled
@@ -143,19 +143,12 @@ class Experiments:
     def get(self, project_key: int, ref: str) -> Experiment:
         """Return an experiment by name or by number, written `#3`; raises NotFound."""
         with self._database.read() as tx:
-            row = find_experiment(tx, project_key, ref)
-            return tables.to_experiment(
-                row, tables.read_tags(tx, project=project_key).get(row.pk, {})
-            )
+            return _read(tx, [find_experiment(tx, project_key, ref)])[0]
 
     def list_all(self, project_key: int) -> list[Experiment]:
         """Return the project's experiments, also deleted ones, in the order they were made."""
         with self._database.read() as tx:
-            tags = tables.read_tags(tx, project=project_key)
-            return [
-                tables.to_experiment(row, tags.get(row.pk, {}))
-                for row in tables.list_rows(tx, project=project_key)
-            ]
+            return _read(tx, tables.list_rows(tx, project=project_key))
 
     def search(
         self,
@@ -175,15 +168,13 @@ class Experiments:
             raise Invalid(f"a page holds 1 to {MAX_PAGE} experiments, not {limit}")
         clauses = parse_filter(filter_, VOCABULARY)
         orders = parse_order(order, VOCABULARY)
-        after = None if token is None else read_token(token)
+        pages = scope_of("experiments", project_key, filter_, list(order), lifecycle)
+        after = None if token is None else read_token(token, pages)
         scope = _scope(project_key, lifecycle, ordered=bool(orders))
         with self._database.read() as tx:
             pks, cursor = finding.find(tx, scope, clauses, orders, limit=limit, after=after)
-            tags = tables.read_tags(tx, project=project_key)
-            found = [
-                tables.to_experiment(tables.find_by_key(tx, pk=pk), tags.get(pk, {})) for pk in pks
-            ]
-        return FoundExperiments(found, None if cursor is None else write_token(cursor))
+            found = _read(tx, tables.list_by_key(tx, pks=pks))
+        return FoundExperiments(found, None if cursor is None else write_token(cursor, pages))
 
     def rename(self, act: Act, ref: str, name: str) -> None:
         """Give an experiment another name; raises ExperimentExists when it is taken."""
@@ -254,6 +245,11 @@ def find_experiment(tx: Reader, project_key: int, ref: str) -> tables.Experiment
             fix=did_you_mean(ref, known) or "`mill experiment list` shows them",
         )
     return row
+
+
+def _read(tx: Reader, rows: Sequence[tables.ExperimentRow]) -> list[Experiment]:
+    tags = tables.read_tags(tx, pks=[row.pk for row in rows])
+    return [tables.to_experiment(row, tags.get(row.pk, {})) for row in rows]
 
 
 def _scope(project_key: int, lifecycle: Lifecycle, *, ordered: bool) -> Scope:

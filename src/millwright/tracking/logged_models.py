@@ -17,7 +17,7 @@ from millwright.metadata.connection import Value
 from millwright.metadata.database import Database, Reader, Writer
 from millwright.metadata.dialects import in_list
 from millwright.metadata.filters import Order, Vocabulary, check_terms, parse_filter, parse_order
-from millwright.metadata.paging import read_token, write_token
+from millwright.metadata.paging import read_token, scope_of, write_token
 from millwright.metadata.tables import finding
 from millwright.metadata.tables import inputs as input_tables
 from millwright.metadata.tables import logged_models as tables
@@ -279,15 +279,18 @@ class LoggedModels:
             raise Invalid(f"a page holds 1 to {MAX_PAGE} models, not {limit}")
         clauses = parse_filter(filter_, VOCABULARY)
         check_terms(len(order))
+        pages = scope_of(
+            "logged models", project_key, list(experiments), filter_, list(order), list(datasets)
+        )
         given: dict[str, Value] = {}
         orders = [_ordered(given, term, dataset) for term, dataset in order]
         with self._database.read() as tx:
             rows = [find_experiment(tx, project_key, ref) for ref in dict.fromkeys(experiments)]
             scope = _scope(given, project_key, [row.pk for row in rows], datasets)
-            after = None if token is None else read_token(token)
+            after = None if token is None else read_token(token, pages)
             pks, cursor = finding.find(tx, scope, clauses, orders, limit=limit, after=after)
             models = tables.to_models(tx, tables.list_by_key(tx, pks=pks))
-        return FoundModels(models, None if cursor is None else write_token(cursor))
+        return FoundModels(models, None if cursor is None else write_token(cursor, pages))
 
     def _note(self, tx: Writer, act: Act, row: tables.ModelRow, detail: Detail) -> None:
         self._journal.append(tx, act, detail, [Subject(kind="logged_model", id=row.id)])

@@ -9,7 +9,7 @@ from millwright.core.errors import Invalid, NotFound
 from millwright.core.ids import RunId
 from millwright.metadata.database import Database, Reader
 from millwright.metadata.filters import Clause, FilterError, Vocabulary, parse_filter, parse_order
-from millwright.metadata.paging import read_token, write_token
+from millwright.metadata.paging import read_token, scope_of, write_token
 from millwright.metadata.tables import experiments as experiment_tables
 from millwright.metadata.tables import runs as run_tables
 from millwright.metadata.tables.run_search import (
@@ -80,7 +80,17 @@ class Searches:
         if not 1 <= limit <= MAX_PAGE:
             raise Invalid(f"a page holds 1 to {MAX_PAGE} runs, not {limit}")
         fields = None if wanted.fields is None else check_fields(wanted.fields)
-        after = None if token is None else read_token(token)
+        scope = scope_of(
+            "runs",
+            project_key,
+            list(wanted.experiments),
+            wanted.filter,
+            list(wanted.order),
+            wanted.lifecycle,
+            wanted.parent,
+            list(wanted.kinds),
+        )
+        after = None if token is None else read_token(token, scope)
         with self._database.read() as tx:
             query = self._query(tx, project_key, wanted)
             if query is None:
@@ -88,7 +98,8 @@ class Searches:
             found = find_runs(tx, self._keys, query, limit=limit, after=after)
             rows = run_tables.list_by_key(tx, pks=found.run_pks)
             runs = complete(tx, rows, fields=fields, with_points=wanted.with_points)
-        return FoundRuns(runs, None if found.cursor is None else write_token(found.cursor))
+        cursor = found.cursor
+        return FoundRuns(runs, None if cursor is None else write_token(cursor, scope))
 
     def count(self, project_key: int, wanted: Wanted) -> int:
         """Return how many runs fit, without reading them."""

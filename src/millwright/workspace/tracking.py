@@ -7,7 +7,7 @@ from millwright.core.errors import NotFound
 from millwright.core.ids import RunId
 from millwright.doors.experiments import FoundExperiments
 from millwright.doors.runs import FoundRuns, HistoryPage, RunPage
-from millwright.metadata.paging import read_token, write_token
+from millwright.metadata.paging import read_token, scope_of, write_token
 from millwright.metadata.tables import pipelines as tables
 from millwright.records.comparisons import ParallelChart, RunComparison
 from millwright.records.pipelines import PipelineRun
@@ -232,15 +232,16 @@ class Runs(Service):
     def history_page(
         self, *, ref: str, key: str, limit: int = 10_000, token: str | None = None
     ) -> HistoryPage:
+        pages = scope_of("history", self.session.key, ref, key)
         found = self.home.runs.metrics.page(
             self.session.key,
             ref,
             key,
             limit=limit,
-            after=None if token is None else parse_place(read_token(token)),
+            after=None if token is None else parse_place(read_token(token, pages)),
         )
         place = found.next_place
-        token = None if place is None else write_token(list(place))
+        token = None if place is None else write_token(list(place), pages)
         return HistoryPage(points=found.points, next_token=token)
 
     def curves(

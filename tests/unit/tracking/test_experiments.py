@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from fixtures.tracked import Tracked, tracked_in
 from millwright.core.errors import Conflict, Invalid, NotFound
 from millwright.metadata.database import Database
+from millwright.metadata.filters import FilterError
+from millwright.records.runs import Experiment
 from millwright.tracking.experiments import ExperimentExists
 
 
@@ -94,5 +98,24 @@ def test_they_are_found_by_filter_and_order_page_by_page(tracked: Tracked) -> No
     first = experiments.search(tracked.key, order=["name"], limit=1)
     rest = experiments.search(tracked.key, order=["name"], limit=5, token=first.next_token)
     assert [one.name for one in (*first.experiments, *rest.experiments)] == ["Chess", "churn"]
+    with pytest.raises(FilterError, match="belongs to another search"):
+        experiments.search(tracked.key, order=["creation_time"], token=first.next_token)
     with pytest.raises(Invalid, match="a page holds"):
         experiments.search(tracked.key, limit=0)
+
+
+def test_each_has_its_own_tags_however_it_is_read(tracked: Tracked) -> None:
+    experiments, act = tracked.runs.experiments, tracked.act
+    experiments.ensure_default(act)
+    made = [experiments.create(act, name, tags={"of": name}) for name in ("one", "two")]
+    expected: list[tuple[str, dict[str, str]]] = [("Default", {})]
+    expected += [(one.name, dict(one.tags)) for one in made]
+
+    def said(found: Iterable[Experiment]) -> list[tuple[str, dict[str, str]]]:
+        return [(one.name, dict(one.tags)) for one in found]
+
+    assert said(experiments.get(tracked.key, name) for name, _ in expected) == expected
+    assert said(experiments.list_all(tracked.key)) == expected
+    order = ["experiment_id"]
+    assert said(experiments.search(tracked.key, order=order).experiments) == expected
+    assert experiments.search(tracked.key, filter_="name = 'none'").experiments == []

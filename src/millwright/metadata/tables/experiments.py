@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from millwright.metadata.database import Reader, Writer
+from millwright.metadata.dialects import in_list
 from millwright.records.runs import Experiment
 
 
@@ -111,14 +112,24 @@ def list_rows(tx: Reader, *, project: int) -> list[ExperimentRow]:
     return tx.rows(ExperimentRow, _ROW + "WHERE project_id = :p ORDER BY number", p=project)
 
 
-def read_tags(tx: Reader, *, project: int) -> dict[int, dict[str, str]]:
-    """Return the tags of every experiment of a project, by its key."""
+def list_by_key(tx: Reader, *, pks: Sequence[int]) -> list[ExperimentRow]:
+    """Return the experiments of these keys, in their order."""
+    fragment, given = in_list("pk", pks)
+    found = {
+        row.pk: row for row in tx.rows(ExperimentRow, f"{_ROW} WHERE pk IN {fragment}", **given)
+    }
+    return [found[pk] for pk in pks]
+
+
+def read_tags(tx: Reader, *, pks: Sequence[int]) -> dict[int, dict[str, str]]:
+    """Return the tags of each experiment, by its key."""
+    fragment, given = in_list("pk", pks)
     found: dict[int, dict[str, str]] = {}
     for pk, key, value in tx.rows(
         tuple[int, str, str],
-        "SELECT t.experiment_pk, t.key, t.value FROM experiment_tag t "
-        "JOIN experiment e ON e.pk = t.experiment_pk WHERE e.project_id = :project ORDER BY t.key",
-        project=project,
+        "SELECT experiment_pk, key, value FROM experiment_tag "
+        f"WHERE experiment_pk IN {fragment} ORDER BY key",
+        **given,
     ):
         found.setdefault(pk, {})[key] = value
     return found

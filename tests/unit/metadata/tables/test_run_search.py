@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -231,6 +231,31 @@ def test_a_foreign_token_is_refused(database: Database, token: str) -> None:
     world = make(database, 6)
     with pytest.raises(FilterError, match="token"):
         world.searches.find(world.project, Wanted(experiments=["big"]), limit=1, token=token)
+
+
+def test_a_token_is_good_for_its_own_search_alone(database: Database) -> None:
+    world = make(database, 6)
+    asked = Wanted(experiments=["big"], order=["name"])
+    token = world.searches.find(world.project, asked, limit=1).next_token
+    assert token is not None
+    others: list[dict[str, object]] = [
+        {"order": ["start_time"]},  # A number where the token has a text.
+        {"order": ["name DESC"]},
+        {"filter": "status = 'FINISHED'"},
+        {"experiments": ["big", "Default"]},
+        {"lifecycle": "all"},
+        {"kinds": ["script"]},
+    ]
+    for other in others:
+        with pytest.raises(FilterError, match="belongs to another search"):
+            world.searches.find(
+                world.project,
+                replace(asked, **other),  # pyright: ignore[reportArgumentType]
+                limit=1,
+                token=token,
+            )
+    again = replace(asked, fields=["tags"], with_points=True)
+    assert world.searches.find(world.project, again, limit=5, token=token).runs
 
 
 def test_the_runs_of_an_experiment_that_is_not_there_are_none(database: Database) -> None:
