@@ -40,7 +40,14 @@ from millwright.server.mlflow import (
 )
 from millwright.server.mlflow.call import Call, Endpoint
 from millwright.server.mlflow.callers import Callers, Known
-from millwright.server.mlflow.errors import NO_ENDPOINT, MlflowError, invalid, translated
+from millwright.server.mlflow.errors import (
+    NO_ENDPOINT,
+    MlflowError,
+    failed,
+    invalid,
+    is_for_the_log,
+    translated,
+)
 from millwright.server.mlflow.lane import Lane
 from millwright.server.mlflow.transfer import FILES, PARTS, Transfers
 from millwright.server.problems import REQUEST_KEY
@@ -98,17 +105,18 @@ class MlflowApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         given: dict[str, Any] = scope  # pyright: ignore[reportAssignmentType]
+        known_as: RequestId = given[REQUEST_KEY]
         try:
             await self._answer(given, receive, send)
         except MlflowError as error:
             await _refuse(send, error)
         except MillwrightError as error:
-            await _refuse(send, translated(error))
+            if is_for_the_log(error):
+                _LOG.error("%s %s failed", known_as, given["method"], exc_info=error)
+            await _refuse(send, translated(error, known_as))
         except Exception as error:  # noqa: BLE001 (the log has it; the client is told where)
-            known_as: RequestId = given[REQUEST_KEY]
             _LOG.error("%s %s failed", known_as, given["method"], exc_info=error)
-            message = f"The server failed on this request; its log has it under {known_as}"
-            await _refuse(send, MlflowError("INTERNAL_ERROR", message))
+            await _refuse(send, failed(known_as))
 
     def close(self) -> None:
         """End what writes, once it is done."""

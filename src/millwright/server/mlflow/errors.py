@@ -12,6 +12,7 @@ from millwright.core.errors import (
     Conflict,
     Corrupt,
     Denied,
+    Failed,
     Invalid,
     MillwrightError,
     NeedsApproval,
@@ -81,8 +82,22 @@ def missing(message: str) -> MlflowError:
     return MlflowError(MISSING, message)
 
 
-def translated(error: MillwrightError) -> MlflowError:
-    """Return an error of ours in MLflow's terms, its reason and advice in the message."""
+def failed(known_as: str, code: str = INTERNAL) -> MlflowError:
+    """Return the error that says no more than under which request the log has it."""
+    under = f" under {known_as}" if known_as else ""
+    return MlflowError(code, f"The server failed on this request; its log has it{under}")
+
+
+def is_for_the_log(error: MillwrightError) -> bool:
+    """Tell whether an error's text is not for clients: it may hold SQL, hosts and paths."""
+    return isinstance(error, Failed | Unreachable) and not isinstance(error, Unsupported)
+
+
+def translated(error: MillwrightError, known_as: str = "") -> MlflowError:
+    """Return an error of ours in MLflow's terms, its reason and advice in the message.
+
+    Of one that is for the log the message says only under which request the log has it.
+    """
     match error:
         case Unauthenticated():
             code = "UNAUTHENTICATED"
@@ -102,6 +117,8 @@ def translated(error: MillwrightError) -> MlflowError:
             code = "NOT_IMPLEMENTED"
         case _:
             code = INTERNAL
+    if is_for_the_log(error):
+        return failed(known_as, code)
     return MlflowError(code, ". ".join(part for part in (error.what, error.why, error.fix) if part))
 
 

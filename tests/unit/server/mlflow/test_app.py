@@ -15,6 +15,7 @@ import pytest
 from fixtures.example_host import serving
 from fixtures.mlflow_api import MISSING, MLMODEL, Api, Json, api_of
 from millwright.core.clock import SystemClock
+from millwright.core.errors import Failed, Unreachable
 from millwright.server.host import Host
 from millwright.server.mlflow.app import MlflowApp, Routes, is_mlflow
 from millwright.server.mlflow.errors import MlflowError
@@ -318,16 +319,66 @@ def test_who_may_do_what(closed: tuple[Home, str]) -> None:
             assert answer.headers["www-authenticate"].startswith("Basic")
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("the disk is full of secrets"), (500, "INTERNAL_ERROR")),
+        (Failed("SQLite could not do what was asked: SELECT secrets"), (500, "INTERNAL_ERROR")),
+        (Unreachable("secrets:5432 was lost", why="x"), (503, "TEMPORARILY_UNAVAILABLE")),
+    ],
+)
 def test_a_failure_of_ours_is_named_by_its_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    told: tuple[int, str],
 ) -> None:
     with api_of(tmp_path / "home") as api:
 
-        def broken(*_: object) -> object:
-            raise RuntimeError("the disk is full of secrets")
+        def broken(*_: object, **__: object) -> object:
+            raise error
 
         monkeypatch.setattr(type(api.home), "door", broken)
         status, code, words = api.no("GET", "experiments/get", {"experiment_id": "0"})
-        assert (status, code) == (500, "INTERNAL_ERROR")
+        assert (status, code) == told
         assert "secrets" not in words
-        assert "req_" in words
+        known_as = words.rpartition(" ")[2]
+        assert known_as.startswith("req_")
+        assert known_as in caplog.text
+        assert "secrets" in caplog.text
+
+
+SEARCHES: tuple[tuple[str, str, Json], ...] = (
+    ("POST", "experiments/search", {"max_results": 5}),
+    ("POST", "runs/search", {"experiment_ids": ["0"], "max_results": 5}),
+    ("POST", "logged-models/search", {"experiment_ids": ["0"]}),
+    ("GET", "registered-models/search", {}),
+    ("GET", "model-versions/search", {}),
+)
+NEVER = {
+    "page_token": ["nonsense", "e30=", "W10=", "WzFd", "ÿ", "A" * 5000, "eyJhIjogMX0="],
+    "filter": [
+        "OR",
+        "name = 'x' OR 1=1",
+        "name = 5",
+        "name LIKE",
+        "colour = 'red'",
+        "creation_time > 99999999999999999999999999",
+        "'" * 1001,
+    ],
+    "order_by": [["colour"], ["name; DROP TABLE run"], [""]],
+}
+
+
+@pytest.mark.parametrize(("method", "path", "given"), SEARCHES)
+@pytest.mark.parametrize("key", NEVER)
+def test_what_no_search_can_mean_is_the_callers_fault(
+    api: Api, method: str, path: str, given: Json, key: str
+) -> None:
+    for value in NEVER[key]:
+        if path.startswith("logged-models") and key == "order_by":
+            value = [{"field_name": one} for one in value]
+        status, code, words = api.no(method, path, {**given, key: value})
+        assert (status, code) == (400, "INVALID_PARAMETER_VALUE"), (value, words)
+        assert not {"SELECT", "SQLite", "PostgreSQL"} & set(words.split()), words

@@ -9,16 +9,18 @@ from millwright.core.errors import (
     Conflict,
     Corrupt,
     Denied,
+    Failed,
     Invalid,
     MillwrightError,
     NeedsApproval,
     NotFound,
     Refused,
+    TimedOut,
     Unauthenticated,
     Unreachable,
     Unsupported,
 )
-from millwright.server.mlflow.errors import STATUS, MlflowError, no_such, translated
+from millwright.server.mlflow.errors import STATUS, MlflowError, is_for_the_log, no_such, translated
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ from millwright.server.mlflow.errors import STATUS, MlflowError, no_such, transl
         (NotFound, "RESOURCE_DOES_NOT_EXIST", 404),
         (Conflict, "RESOURCE_CONFLICT", 409),
         (Unsupported, "NOT_IMPLEMENTED", 501),
-        (Unreachable, "TEMPORARILY_UNAVAILABLE", 503),
+        (TimedOut, "TEMPORARILY_UNAVAILABLE", 503),
     ],
 )
 def test_ours_in_mlflows_terms(error: type[MillwrightError], code: str, status: int) -> None:
@@ -41,6 +43,20 @@ def test_ours_in_mlflows_terms(error: type[MillwrightError], code: str, status: 
     assert (found.code, found.status) == (code, status)
     said = {"error_code": code, "message": "what happened. the reason. what to do"}
     assert json.loads(found.body()) == said
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [(Failed, "INTERNAL_ERROR", 500), (Unreachable, "TEMPORARILY_UNAVAILABLE", 503)],
+)
+def test_what_a_database_says_is_for_the_log(
+    error: type[MillwrightError], code: str, status: int
+) -> None:
+    raised = error("PostgreSQL at db.inner:5432 was lost: SELECT 1", why="SELECT", fix="LINE 1")
+    assert is_for_the_log(raised)
+    found = translated(raised, "req_1")
+    assert (found.code, found.status) == (code, status)
+    assert found.message == "The server failed on this request; its log has it under req_1"
 
 
 def test_a_message_that_is_no_text_is_answered_all_the_same() -> None:
