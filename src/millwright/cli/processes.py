@@ -25,6 +25,7 @@ from millwright.core.errors import Failed, TimedOut, Unreachable
 CONTROL_PORT = 8420
 SERVING_PORT = 8421
 PORTS_TRIED = 50
+MAX_PORT = 65_535
 BACKLOG = 2048
 START_S = 30.0
 DRAIN_S = 20.0
@@ -84,7 +85,8 @@ def listen(host: str, wanted: int) -> socket.socket:
 
     Raises Unreachable when there is none.
     """
-    for port in range(wanted, wanted + PORTS_TRIED):
+    last = min(wanted + PORTS_TRIED - 1, MAX_PORT)
+    for port in range(wanted, last + 1):
         found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -96,7 +98,7 @@ def listen(host: str, wanted: int) -> socket.socket:
             continue
         return found
     raise Unreachable(
-        f"no port from {wanted} to {wanted + PORTS_TRIED - 1} is free on {host}",
+        f"no port from {wanted} to {last} is free on {host}",
         fix="name another with --port",
     )
 

@@ -16,6 +16,7 @@ import typer
 from millwright.cli.processes import (
     CONTROL_PORT,
     LOOPBACK,
+    MAX_PORT,
     SERVING_PORT,
     WITH_PARENT,
     RunFile,
@@ -37,9 +38,10 @@ app = single()
 @app.command(help="Answer requests for the deployments of a control plane.")
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = LOOPBACK,
-    port: Annotated[int, typer.Option("--port", help="Port; the next free one if busy.")] = (
-        SERVING_PORT
-    ),
+    port: Annotated[
+        int,
+        typer.Option("--port", min=0, max=MAX_PORT, help="Port; the next free one if busy."),
+    ] = SERVING_PORT,
     open_to_network: Annotated[
         bool,
         typer.Option(

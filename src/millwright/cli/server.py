@@ -14,6 +14,7 @@ import typer
 from millwright.cli.processes import (
     CONTROL_PORT,
     LOOPBACK,
+    MAX_PORT,
     WITH_PARENT,
     RunFile,
     announced,
@@ -40,9 +41,10 @@ app = single()
 )
 def server(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = LOOPBACK,
-    port: Annotated[int, typer.Option("--port", help="Port; the next free one if busy.")] = (
-        CONTROL_PORT
-    ),
+    port: Annotated[
+        int,
+        typer.Option("--port", min=0, max=MAX_PORT, help="Port; the next free one if busy."),
+    ] = CONTROL_PORT,
     is_open: Annotated[
         bool,
         typer.Option("--open", help="Let this machine in without a token; loopback only."),

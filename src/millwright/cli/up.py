@@ -16,6 +16,7 @@ import typer
 from millwright.cli.processes import (
     CONTROL_PORT,
     LOOPBACK,
+    MAX_PORT,
     SERVING_PORT,
     Child,
     RunFile,
@@ -37,9 +38,11 @@ app = single()
 
 @app.command(help="Run control plane, serving and worker on this machine.")
 def up(
-    port: Annotated[int, typer.Option("--port", help="Port of the control plane.")] = CONTROL_PORT,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=MAX_PORT, help="Port of the control plane.")
+    ] = CONTROL_PORT,
     serving_port: Annotated[
-        int, typer.Option("--serving-port", help="Port for predictions.")
+        int, typer.Option("--serving-port", min=0, max=MAX_PORT, help="Port for predictions.")
     ] = SERVING_PORT,
 ) -> None:
     """Run until Ctrl-C or SIGTERM, then drain."""

@@ -8,8 +8,9 @@ import pytest
 
 from fixtures.command_line import Mill
 from fixtures.mlflow_server import mill_server
+from millwright.cli.processes import LOOPBACK, listen
 from millwright.cli.server import parse_artifacts, place_artifacts
-from millwright.core.errors import Conflict, Invalid
+from millwright.core.errors import Conflict, Invalid, Unreachable
 
 
 @pytest.mark.sockets
@@ -79,3 +80,22 @@ def test_it_is_not_open_to_other_machines(nowhere: Mill) -> None:
     ended = nowhere("server", "--open", "--host", "0.0.0.0", "--home", "new")
     assert ended.code == 2
     assert not (nowhere.folder / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "words", ["server --port", "up --port", "up --serving-port", "serve --port"]
+)
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_a_port_that_cannot_be_is_refused(mill: Mill, words: str, port: str) -> None:
+    ended = mill(*words.split(), port)
+    assert (ended.code, words.split()[1] in ended.err) == (2, True)
+
+
+@pytest.mark.sockets
+def test_above_the_last_port_none_is_tried() -> None:
+    listener = listen(LOOPBACK, 65_535)
+    try:
+        with pytest.raises(Unreachable, match="no port from 65535 to 65535 is free"):
+            listen(LOOPBACK, 65_535)
+    finally:
+        listener.close()
