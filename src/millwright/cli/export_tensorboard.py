@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from millwright.cli import text
+from millwright.cli.run_search import named
 from millwright.cli.session import session
 from millwright.cli.verbs import DryRun
 
@@ -30,7 +31,8 @@ def export_tensorboard(
     check_logdir(logdir)
     with here.door() as door:
         door.experiments.show(ref=experiment)
-        refs = list(runs or runs_of_experiment(door, experiment))
+        chosen = [named(door, one) for one in runs or ()]
+        refs = chosen or list(runs_of_experiment(door, experiment))
         if dry_run:
             here.would(
                 "export",

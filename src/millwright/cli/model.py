@@ -10,6 +10,7 @@ import typer
 
 from millwright.cli import model_changes, model_environment, model_proof, model_search, text
 from millwright.cli.lineage import model_lineage
+from millwright.cli.run_search import named
 from millwright.cli.session import session
 from millwright.cli.verbs import DryRun, Reason, WantedReason, noun
 from millwright.core.errors import NotFound
@@ -117,7 +118,7 @@ def register(
     replayed = replay(folder)
     tried = str(replayed)
     with here.door() as door:
-        made_by = None if run is None else RunId(door.runs.show(ref=run).id)
+        made_by = None if run is None else RunId(door.runs.show(ref=named(door, run)).id)
         known = {one.name for one in door.models.list_all()}
         if dry_run:
             is_new = "a new model" if name not in known else f"a version of the model {name}"

@@ -88,7 +88,7 @@ def list_all(
                 search.kinds,
                 experiment=next(iter(search.experiments), None),
                 pipeline=pipeline,
-                before=None if before is None else RunId(before),
+                before=None if before is None else RunId(run_search.as_id(before)),
                 limit=limit,
             )
             found = RunList(runs=page.runs, next_before=page.next_before)
@@ -107,7 +107,7 @@ def list_all(
         empty="There are no such runs. Make one: mill run FILE.py",
     )
     if found.next_before is not None:
-        here.say(f"There are more: mill runs list --before {found.next_before}")
+        here.say(f"There are more; add: --before {found.next_before}")
     if found.next_token is not None:
         here.say(f"There are more; add: --token {found.next_token}")
 

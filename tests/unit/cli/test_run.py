@@ -103,7 +103,7 @@ def test_a_pipeline_runs_once_is_cached_then_and_shown(project: Mill) -> None:
         == project.ok("data", "show", "loans", "--json").record(dict[str, object])["digest"]
     )
     page = project.ok("runs", "list", "--limit", "1")
-    assert page.err == f"There are more: mill runs list --before {again.run}\n"
+    assert page.err == f"There are more; add: --before {again.run}\n"
     older = project.ok("runs", "list", "--before", again.run, "--json").record(RunPage)
     assert [one.id for one in older.runs] == [first]
     names = [

@@ -6,6 +6,7 @@ import pytest
 
 from fixtures.command_line import Mill
 from millwright.cli.run_search import RunList
+from millwright.core.ids import to_hex
 from millwright.records.runs import MetricPoint, RunSource
 from millwright.workspace.config import load_config
 from millwright.workspace.open import Workspace
@@ -79,7 +80,7 @@ def test_pages_are_read_on_by_a_token(project: Mill) -> None:
     assert names(project, *words[2:], "--token", token) == ["c"]
     assert names(project, "--limit", "1") == ["d"]
     ended = project.ok("runs", "list", "--limit", "1")
-    assert "There are more: mill runs list --before run_" in ended.err
+    assert "There are more; add: --before run_" in ended.err
     bad = project("runs", "list", "--before", "latest", "--filter", "metrics.auc > 0")
     assert bad.code == 2
 
@@ -123,3 +124,19 @@ def test_deleted_runs_are_listed_apart_and_taken_back(project: Mill) -> None:
     assert ended.plain == "deleted run_ID gone\n"
     assert ended.err == f"Take them back: mill runs restore {ref}\n"
     assert names(project, "--experiment", "other") == []
+
+
+def test_the_digits_of_a_run_in_an_address_of_mlflow_name_that_run(project: Mill) -> None:
+    newest = project.ok("runs", "list", "--json").record(RunList).runs[0]
+    digits = to_hex(newest.id)
+    for words in (("show", digits), ("lineage", digits.upper()), ("delete", digits)):
+        assert newest.id in project.ok("runs", *words).out
+    assert names(project, "--before", digits) == ["c", "b", "a"]
+    other = project("runs", "show", digits[:-1] + "x")
+    assert (other.code, "such ids begin with run_" in other.err) == (2, True)
+
+
+def test_a_page_of_one_experiment_tells_how_to_read_on_in_that_one(project: Mill) -> None:
+    words = ("runs", "list", "--experiment", "churn", "--limit", "3")
+    added = project.ok(*words).err.removeprefix("There are more; add: ").split()
+    assert names(project, *words[2:], *added) == ["a"]
