@@ -99,6 +99,8 @@ def step_of(key: str, step: object) -> int:
         whole = int(step)  # pyright: ignore[reportArgumentType, reportUnknownVariableType, reportCallIssue]
     except (TypeError, ValueError, OverflowError) as error:
         raise Invalid(f"the step of metric {key!r} is no whole number: {step!r:.80}") from error
+    if whole != step and not isinstance(step, str):
+        raise Invalid(f"the step of metric {key!r} is no whole number: {step!r:.80}")
     if not -MAX_STEP <= whole <= MAX_STEP:
         raise Invalid(f"the step of metric {key!r} is beyond 64 bits: {whole}")
     return whole

@@ -63,7 +63,8 @@ def test_what_is_no_single_number_is_refused(value: object) -> None:
 def test_a_step_is_a_whole_number_of_64_bits() -> None:
     assert step_of("a", np.int64(3)) == 3
     assert step_of("a", 2.0) == 2
-    for step in (None, "x", float("inf")):
+    assert step_of("a", np.int64(2**63 - 1)) == 2**63 - 1
+    for step in (None, "x", float("inf"), 1.7, np.float32(0.5)):
         with pytest.raises(Invalid, match="is no whole number"):
             step_of("a", step)
     with pytest.raises(Invalid, match="is beyond 64 bits"):
