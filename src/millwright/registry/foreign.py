@@ -36,13 +36,14 @@ from millwright.registry.facts import (
 )
 from millwright.registry.mlflowschema import parse_params, parse_signature
 
-MAX_BYTES = 16 << 20
-MAX_NODES = 1_000_000
+MAX_BYTES = 1 << 20
+MAX_NODES = 100_000
 MAX_DEPTH = 64
 TOOL = "mlflow"
 
 # Ten times as fast as the one in Python, where the library was built with it.
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MERGE = "tag:yaml.org,2002:merge"
 
 _DESCRIPTIONS = frozenset(
     {
@@ -126,16 +127,48 @@ def parse_foreign(
 
 def _load(data: bytes) -> dict[str, JsonValue]:
     if len(data) > MAX_BYTES:
-        raise Invalid("this is no MLmodel file", why=f"it has more than {MAX_BYTES} bytes")
+        raise _no_mlmodel(f"it has {len(data):,} bytes, and at most {MAX_BYTES:,} are read")
     try:
+        _check_events(data)
         loaded: object = yaml.load(data, Loader=_Loader)  # noqa: S506 (a safe loader)
         plain = _Plain().copy(loaded, 0)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise Invalid("this is no MLmodel file", why=reason) from error
+        msgspec.json.encode(plain)  # So that it has no half of a character and no endless number.
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
+        raise _no_mlmodel(" ".join(str(error).split())[:300]) from error
     if not isinstance(plain, dict):
-        raise Invalid("this is no MLmodel file", why="it is no mapping")
+        raise _no_mlmodel("it is no mapping")
     return plain
+
+
+def _no_mlmodel(why: str) -> Invalid:
+    return Invalid(
+        f"the package's {MLMODEL} is no MLmodel file",
+        why=why,
+        fix="give the folder that MLflow or Millwright wrote, with its MLmodel",
+    )
+
+
+def _check_events(data: bytes) -> None:
+    """Raise ValueError for what takes much to construct, before anything of it is.
+
+    Merge keys are refused whole: they multiply while they are constructed, and nobody writes them.
+    """
+    depth = 0
+    events = cast(
+        "Iterable[yaml.Event]",
+        yaml.parse(data, Loader=_Loader),  # pyright: ignore[reportUnknownMemberType]
+    )
+    for count, event in enumerate(events):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.ScalarEvent) and (
+            event.tag == _MERGE or (event.value == "<<" and event.implicit[0])
+        ):
+            raise ValueError("it has a merge key")
+        if count > MAX_NODES or depth > MAX_DEPTH:
+            raise ValueError("it has too many values, or too deep")
 
 
 class _Plain:
@@ -143,29 +176,34 @@ class _Plain:
 
     def __init__(self) -> None:
         self._left = MAX_NODES
+        self._left_chars = MAX_BYTES
 
     def copy(self, value: object, depth: int) -> JsonValue:
         self._left -= 1
         if self._left < 0 or depth > MAX_DEPTH:
             raise ValueError("it unfolds into too much")
-        if value is None or isinstance(value, str | int | float):
+        if isinstance(value, str):
+            return self._text(value)
+        if value is None or isinstance(value, int | float):
             return value
         if isinstance(value, list):
             return [self.copy(item, depth + 1) for item in cast("list[object]", value)]
         if isinstance(value, dict):
             items = cast("dict[object, object]", value).items()
-            return {str(key): self.copy(item, depth + 1) for key, item in items}
-        return str(value)  # a date, as YAML knows it
+            return {self._text(str(key)): self.copy(item, depth + 1) for key, item in items}
+        return self._text(str(value))  # a date, as YAML knows it
+
+    def _text(self, text: str) -> str:
+        self._left_chars -= len(text)
+        if self._left_chars < 0:
+            raise ValueError("it unfolds into too much")
+        return text
 
 
 def _sections(written: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
     flavors = written.get("flavors")
     if not isinstance(flavors, dict) or not flavors:
-        raise Invalid(
-            "this is no MLmodel file",
-            why="it names no flavour",
-            fix="give the folder that MLflow or Millwright wrote, with its MLmodel",
-        )
+        raise _no_mlmodel("it names no flavour")
     return {name: section if isinstance(section, dict) else {} for name, section in flavors.items()}
 
 

@@ -39,6 +39,8 @@ from millwright.registry.mlmodel import Package, parse_package
 from millwright.stats.profile import TableProfile
 
 MAX_PROFILE_BYTES = 64 << 20
+MAX_DESCRIPTION_BYTES = 4 << 20
+"""Of MLmodel and requirements: room for the signature of some ten thousand columns."""
 _ID_PREFIX = "mov_"
 
 
@@ -216,7 +218,7 @@ class Models:
         """Return what a stored package says about itself, its model digest verified."""
         tree = load_tree(self._artifacts, package_digest)
         return parse_package(
-            lambda path: self._artifacts.read_bytes(tree.get(path).digest),
+            lambda path: self._read_short(path, tree.get(path).digest),
             lambda path: tree.get(path).digest,
             [entry.path for entry in tree.entries],
         )
@@ -256,6 +258,17 @@ class Models:
         version = self.get(project_key, ref)
         fetch_tree(self._artifacts, version.package_digest, folder)
         return version
+
+    def _read_short(self, path: str, digest: Digest) -> bytes:
+        # Not the size that the tree tells: a caller wrote that.
+        size_bytes = self._artifacts.size(digest)
+        if size_bytes > MAX_DESCRIPTION_BYTES:
+            raise Invalid(
+                f"the package's file {path} is too large",
+                why=f"it has {size_bytes:,} bytes, and at most {MAX_DESCRIPTION_BYTES:,} are read",
+                fix=f"package the model again, with a {path} that says only what the model needs",
+            )
+        return self._artifacts.read_bytes(digest)
 
     def _check_profile(self, digest: Digest) -> None:
         size_bytes = self._artifacts.size(digest)
@@ -299,7 +312,7 @@ def find_model(tx: Reader, project_key: int, name: str) -> tables.ModelRow:
         known = [model.name for model in tables.list_models(tx, project=project_key)]
         raise NotFound(
             f"no model {name} in this project",
-            why=f"there are: {', '.join(known[:10]) or 'none'}",
+            why=f"there are: {', '.join(known[:10])}" if known else "it has none yet",
             fix=did_you_mean(name, known) or "`mill model list` shows them",
         )
     return row

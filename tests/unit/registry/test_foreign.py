@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import skops.io
+import yaml
 from sklearn.linear_model import LogisticRegression
 
 from fixtures.boosters import matrix, numbers, xgb_classifier
@@ -268,6 +269,29 @@ class TestRefusals:
         (tmp_path / "MLmodel").write_text(text)
         with pytest.raises(Invalid, match="no MLmodel file"):
             read_package(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("a: [" + "1," * 200_000 + "]", "too many values"),
+            ("a: " + "[" * 100_000, "too deep"),
+            ("a0: &a0 {x: y}\na1: {<<: [*a0, *a0]}", "merge key"),
+            ("a0: &a0 {x: y}\na1: {!!merge m: [*a0, *a0]}", "merge key"),
+            (f"a: &a {'x' * 100_000}\nb: [{'*a, ' * 1000}]", "unfolds into too much"),
+            ("flavors: {x: {y: 0x" + "f" * 10_000 + "}}", ""),
+            ('flavors: {x: {y: "\\ud800"}}', ""),
+        ],
+    )
+    def test_what_takes_much_is_refused_before_it_is_made(
+        self, tmp_path: Path, text: str, why: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "MLmodel").write_text(text)
+        if why and "unfolds" not in why:
+            monkeypatch.setattr(yaml, "load", None)
+        with pytest.raises(Invalid, match="package's MLmodel is no MLmodel file") as caught:
+            read_package(tmp_path)
+        assert why in caught.value.why
+        assert caught.value.fix
 
     def test_a_file_without_end_is_not_parsed(self, tmp_path: Path) -> None:
         (tmp_path / "MLmodel").write_bytes(b"#" * (MAX_BYTES + 1))

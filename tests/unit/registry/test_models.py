@@ -7,11 +7,12 @@ import msgspec
 import pytest
 
 from fixtures.registries import Home, packaged
-from millwright.artifacts.trees import put_tree
+from millwright.artifacts.trees import TreeEntry, encode_manifest, put_tree
 from millwright.core.digest import Digest
 from millwright.core.errors import Conflict, Corrupt, Invalid, NotFound
 from millwright.core.ids import ProjectId, RunId, new_id
 from millwright.metadata.tables.access import insert_project
+from millwright.registry.models import MAX_DESCRIPTION_BYTES
 from millwright.registry.package import load_package
 from millwright.stats.profile import start_profile
 
@@ -101,6 +102,21 @@ class TestRegistering:
         with pytest.raises(Corrupt, match="is not the model"):
             home.models.register(home.act, name="churn", package_digest=changed)
         assert home.kinds() == ["ModelCreated"]
+
+    @pytest.mark.parametrize("path", ["MLmodel", "requirements.txt"])
+    def test_a_description_without_end_is_not_read(self, home: Home, path: str) -> None:
+        home.models.create(home.act, name="churn")
+        files = packaged(0) | {path: bytes(MAX_DESCRIPTION_BYTES + 1)}
+        # As somebody may send it: the tree says less than what is stored.
+        told = [
+            TreeEntry(entry.path, entry.digest, min(entry.size_bytes, 100))
+            for entry in put_tree(home.artifacts, files).entries
+        ]
+        stored = home.artifacts.put_bytes(encode_manifest(told))
+        with pytest.raises(Invalid, match=f"the package's file {path} is too large") as caught:
+            home.models.register(home.act, name="churn", package_digest=stored)
+        assert "at most 4,194,304 are read" in caught.value.why
+        assert path in caught.value.fix
 
     def test_a_run_that_is_not_of_the_project_is_refused(self, home: Home) -> None:
         home.models.create(home.act, name="churn")
