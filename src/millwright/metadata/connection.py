@@ -42,6 +42,10 @@ class Cursor(Protocol):
         """Return all rows that are left."""
         ...
 
+    def fetchmany(self, size: int, /) -> list[Any]:
+        """Return the next rows, at most so many; none when no more are left."""
+        ...
+
     def close(self) -> None:
         """Let go of the answer."""
         ...

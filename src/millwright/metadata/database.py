@@ -2,8 +2,6 @@
 
 Readers get one snapshot and block nobody. Writers on SQLite begin IMMEDIATE, one at a time;
 on PostgreSQL they run READ COMMITTED, and what must be serial takes a lock of its own.
-Rows are parsed into the shape the caller names, so that a wrong type in the database is
-found where it is read.
 
 Making a commit durable costs more than what most of them write. Whoever has several calls
 waiting makes them `together`: each is undone by itself when it fails, and all share one commit.
@@ -11,143 +9,20 @@ waiting makes them `together`: each is undone by itself when it fails, and all s
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeVar
 
-import msgspec
-
-from millwright.core.errors import Corrupt, Failed
-from millwright.metadata.connection import Commit, Connection, Cursor, Params, Value, close_quietly
-from millwright.metadata.dialects import Dialect, dialect_for
+from millwright.core.errors import Failed
+from millwright.metadata.connection import Commit, Connection, Cursor, close_quietly
+from millwright.metadata.dialects import Collided, Dialect, dialect_for
+from millwright.metadata.transactions import NotDurable, Reader, WouldWait, Writer
 
 T = TypeVar("T")
-Row: TypeAlias = "tuple[object, ...]"
 
 MAX_IDLE = 8
-
-
-class Reader:
-    """A transaction that reads one snapshot."""
-
-    def __init__(self, cursor: Cursor, dialect: Dialect) -> None:
-        self._cursor = cursor
-        self.dialect = dialect
-
-    def rows(self, shape: type[T], sql: str, **params: Value) -> list[T]:
-        """Return all rows, each parsed as `shape`: a tuple type or a Struct.
-
-        For a Struct the columns are matched by name, so `SELECT` names or aliases them.
-        Raises Corrupt when a row does not fit.
-        """
-        self._execute(sql, params)
-        return self._parse(self._cursor.fetchall(), shape, sql)
-
-    def raw(self, sql: str, **params: Value) -> list[Row]:
-        """Return all rows as the driver gives them: for many numbers, which it checks itself."""
-        self._execute(sql, params)
-        return cast("list[Row]", self._cursor.fetchall())
-
-    def first(self, shape: type[T], sql: str, **params: Value) -> T | None:
-        """Return the first row parsed as `shape`, or None when there is none."""
-        self._execute(sql, params)
-        row = self._cursor.fetchone()
-        return None if row is None else self._parse([row], shape, sql)[0]
-
-    def value(self, shape: type[T], sql: str, **params: Value) -> T | None:
-        """Return the first column of the first row as `shape`, or None when there is no row."""
-        self._execute(sql, params)
-        row = self._cursor.fetchone()
-        return None if row is None else self._parse([row[0]], shape, sql)[0]
-
-    def column(self, shape: type[T], sql: str, **params: Value) -> list[T]:
-        """Return the first column of all rows, each as `shape`."""
-        self._execute(sql, params)
-        return self._parse([row[0] for row in self._cursor.fetchall()], shape, sql)
-
-    def _execute(self, sql: str, params: Params) -> None:
-        self._do(self._cursor.execute, self.dialect.sql(sql), params)
-
-    def _do(self, execute: Callable[[str, object], object], spelled: str, given: object) -> None:
-        try:
-            execute(spelled, given)
-        except Exception as error:
-            raise self.dialect.explain(error) or error from error
-
-    def _parse(self, rows: list[object], shape: type[T], sql: str) -> list[T]:
-        if inspect.isclass(shape) and issubclass(shape, msgspec.Struct):
-            names: list[str] = [column[0] for column in self._cursor.description]
-            rows = [dict(zip(names, row, strict=True)) for row in cast("list[Row]", rows)]
-        try:
-            return msgspec.convert(rows, list[shape])
-        except msgspec.ValidationError as error:
-            raise Corrupt(
-                "the database holds a value of the wrong kind",
-                why=f"{error}, in the answer to: {' '.join(sql.split())[:200]}",
-                fix="run `mill doctor`; if the store was edited by hand, restore a backup",
-            ) from error
-
-
-class Writer(Reader):
-    """A transaction that reads and writes; all of it is kept, or nothing."""
-
-    def __init__(self, cursor: Cursor, dialect: Dialect, *, relaxed: bool = False) -> None:
-        super().__init__(cursor, dialect)
-        self._relaxed = relaxed
-        self._after_commit: dict[str, Callable[[], None]] = {}
-
-    @property
-    def is_relaxed(self) -> bool:
-        """Tell whether what it commits may be lost in a power cut."""
-        return self._relaxed
-
-    def require_durable(self) -> None:
-        """Return when what this transaction commits will survive a power cut.
-
-        A relaxed one is given up: `Database.together` makes its calls again, durably.
-        """
-        if self._relaxed:
-            raise NotDurable
-
-    def run(self, sql: str, **params: Value) -> int:
-        """Execute a statement and return how many rows it changed."""
-        self._execute(sql, params)
-        return self._cursor.rowcount
-
-    def run_many(self, sql: str, rows: Sequence[Params]) -> None:
-        """Execute a statement once for each set of parameters."""
-        if rows:
-            self._do(self._cursor.executemany, self.dialect.sql(sql), rows)
-
-    def run_placed(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
-        """Execute a statement once for each row, which holds its parameters in their order.
-
-        As `run_many`, for a thousand rows; each parameter stands in the statement once.
-        """
-        if rows:
-            self._do(self._cursor.executemany, self.dialect.placed(sql), rows)
-
-    def insert(self, sql: str, **params: Value) -> int:
-        """Execute an INSERT that ends in `RETURNING pk` and return the key."""
-        key = self.value(int, sql, **params)
-        assert key is not None, "an INSERT without a conflict clause returns its row"
-        return key
-
-    def after_commit(self, name: str, action: Callable[[], None]) -> None:
-        """Have `action` called once after the commit; asking again under `name` changes nothing."""
-        self._after_commit.setdefault(name, action)
-
-    def hand_over(self, other: Writer) -> None:
-        """Have what was asked for called after the commit of `other` instead."""
-        for name, action in self._after_commit.items():
-            other.after_commit(name, action)
-
-    def call_after_commit(self) -> None:
-        """Call what was asked for; the transaction is over and cannot be undone by it."""
-        for action in self._after_commit.values():
-            action()
+MAX_AGAIN = 3
 
 
 class _Joined(threading.local):
@@ -159,14 +34,6 @@ class _Joined(threading.local):
     depth: int = 0
     is_one: bool = False
     """Whether it is one call's alone, which is undone as a whole or not at all."""
-
-
-class WouldWait(Exception):
-    """What was asked for at once cannot be done without waiting; nothing was written."""
-
-
-class NotDurable(WouldWait):
-    """Something was to be written that must survive a power cut, in a transaction that may not."""
 
 
 class _Lost(Failed):
@@ -222,7 +89,8 @@ class Database:
 
         What a call raises undoes what it wrote, and nothing of the others. When the commit fails
         none is kept, and each outcome is that error. `relaxed` as in `write`; when one of the
-        calls writes what must be durable, all are undone and made again, durably.
+        calls writes what must be durable, all are undone and made again, durably. One that the
+        database undid for the sake of another writer is made again by itself.
         """
         if self._joined.cursor is not None:
             return [self._outcome(self._joined.cursor, call) for call in calls]
@@ -231,7 +99,12 @@ class Database:
                 return self._join(calls, "relaxed")
             except NotDurable:
                 pass
-        return self._join(calls, "durable")
+        outcomes = self._join(calls, "durable")
+        for at, call in enumerate(calls):
+            for _ in range(MAX_AGAIN):
+                if isinstance(outcomes[at], Collided):
+                    outcomes[at] = self._join([call], "durable")[0]
+        return outcomes
 
     def at_once(self, call: Callable[[], T]) -> T:
         """Return what `call` returns, committed as telemetry is, without waiting for anything.

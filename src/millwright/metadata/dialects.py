@@ -39,6 +39,10 @@ _LISTED = re.compile(r"json_each\((:[a-z_][a-z0-9_]*)\)")
 """A list of values that is one parameter, as `in_list` spells it."""
 
 
+class Collided(TimedOut):
+    """The database undid a transaction for the sake of another; made again, it may well pass."""
+
+
 class Dialect(Protocol):
     """One kind of database."""
 
@@ -298,19 +302,23 @@ class Postgres:
         """Return our error for psycopg's."""
         if not isinstance(error, self._driver.Error):
             return _unstorable(error)
-        text = str(error).strip()
+        text, errors = str(error).strip(), self._driver.errors
         if isinstance(error, self._driver.DataError):
             # A number that is too large, or a text with a NUL.
             return Invalid(f"the database cannot hold a value: {text}")
-        if isinstance(error, self._driver.errors.IntegrityError):
+        if isinstance(error, errors.IntegrityError):
             return Conflict(f"the database refused a row: {text}")
-        if isinstance(error, self._driver.errors.InsufficientPrivilege):
+        if isinstance(error, errors.InsufficientPrivilege):
             return Denied(
                 f"PostgreSQL denied it: {text}", fix="grant the database user what it needs"
             )
-        if isinstance(
-            error, self._driver.errors.LockNotAvailable | self._driver.errors.QueryCanceled
-        ):
+        if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
+            return Collided(
+                "two writers each waited for what the other had changed",
+                why=f"PostgreSQL undid this one: {text}",
+                fix="try again",
+            )
+        if isinstance(error, errors.LockNotAvailable | errors.QueryCanceled):
             return TimedOut(f"PostgreSQL gave up waiting: {text}", fix="try again")
         if isinstance(error, self._driver.OperationalError):
             return Unreachable(f"PostgreSQL at {self.label()} was lost: {text}", fix="try again")

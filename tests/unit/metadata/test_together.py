@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 import pytest
 
-from millwright.core.errors import Conflict
+from millwright.core.errors import Conflict, TimedOut
 from millwright.metadata.database import Database, WouldWait, Writer
 
 INSERT = "INSERT INTO project (id, name, created_us) VALUES (:id, :name, 7)"
@@ -150,6 +153,66 @@ def test_a_call_may_go_on_after_one_of_its_writes_was_undone(database: Database)
 
     assert database.together([goes_on, lambda: add(database, "c")]) == ["b", "c"]
     assert names(database) == ["a", "b", "c"]
+
+
+@pytest.fixture
+def crossed(database: Database) -> Iterator[Crossed]:
+    if database.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    other = Database(database.dialect)
+    for name in ("a", "b"):
+        add(database, name)
+    yield Crossed(database, other)
+    other.close()
+
+
+@dataclass
+class Crossed:
+    """Two servers that change two rows in opposite order, the first time at the same time."""
+
+    database: Database
+    other: Database
+    both: threading.Barrier = field(default_factory=lambda: threading.Barrier(2, timeout=30))
+    met: set[str] = field(default_factory=set[str])
+
+    def change(self, database: Database, first: str, second: str, to: int) -> int:
+        with database.write() as tx:
+            tx.run("SET LOCAL deadlock_timeout = '10ms'")
+            self._set(tx, first, to)
+            if first not in self.met:
+                self.met.add(first)
+                self.both.wait()
+            self._set(tx, second, to)
+        return to
+
+    def _set(self, tx: Writer, name: str, to: int) -> None:
+        tx.run("UPDATE project SET created_us = :to WHERE name = :name", to=to, name=name)
+
+
+def test_of_two_servers_that_wait_for_each_other_none_fails(crossed: Crossed) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        here = threads.submit(
+            crossed.database.together,
+            [
+                lambda: crossed.change(crossed.database, "a", "b", 1),
+                lambda: len(add(crossed.database, "c")),
+            ],
+        )
+        there = threads.submit(
+            crossed.other.together, [lambda: crossed.change(crossed.other, "b", "a", 2)]
+        )
+        assert (here.result(60), there.result(60)) == ([1, 1], [2])
+    assert names(crossed.database) == ["a", "b", "c"]
+
+
+def test_one_alone_is_told_that_it_may_try_again(crossed: Crossed) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        here = threads.submit(crossed.change, crossed.database, "a", "b", 1)
+        there = threads.submit(crossed.change, crossed.other, "b", "a", 2)
+        (error,) = [one for one in (here.exception(60), there.exception(60)) if one is not None]
+    assert isinstance(error, TimedOut)
+    assert "two writers each waited" in error.what
+    assert error.fix == "try again"
 
 
 class TestAtOnce:
