@@ -63,6 +63,7 @@ class ActiveRun:
         experiment: str,
         outer: ActiveRun | None = None,
         owned: bool = True,
+        goes_on: bool = False,
         before: Run | None = None,
         surroundings: Surroundings | None = None,
         on_end: Callable[[ActiveRun], None] | None = None,
@@ -87,6 +88,7 @@ class ActiveRun:
         """Whether a call need not look whether the run has ended, or this is a forked child."""
         self._keys: dict[str, str] = {}
         """Each key of a metric that was seen, as an exact text."""
+        self._goes_on = goes_on
         self._before = before
         self._params = {} if before is None else dict(before.params)
         self._surroundings = surroundings
@@ -304,7 +306,11 @@ class ActiveRun:
             last: Item | None = None
             if self._owned:
                 last = Finished(
-                    status=status, error=error, log_digest=digest, end_us=self._now_us()
+                    status=status,
+                    error=error,
+                    log_digest=digest,
+                    end_us=self._now_us(),
+                    goes_on=self._goes_on,
                 )
                 if delivered and self._tell(last):
                     last = None

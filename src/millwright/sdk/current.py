@@ -275,6 +275,7 @@ class _Start:
             name=name if found is None else found.name,
             experiment=DEFAULT_EXPERIMENT if found is None else found.experiment,
             outer=self.outer,
+            goes_on=True,
             before=found,
             surroundings=self.surroundings,
             on_end=_let_go,

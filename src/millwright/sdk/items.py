@@ -6,6 +6,8 @@ a point by its key, step, time and value, a parameter by its value, and of tags 
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from msgspec import Struct
 from millwright.core.digest import Digest
 from millwright.core.errors import (
     Conflict,
+    Corrupt,
     Denied,
     Failed,
     MillwrightError,
@@ -118,6 +121,8 @@ class Finished(Struct, frozen=True, kw_only=True, tag="finished"):
     error: Problem | None
     log_digest: Digest | None
     end_us: int
+    goes_on: bool = False
+    """Whether the run had ended before: then its log goes behind the one that is there."""
 
 
 Item: TypeAlias = (
@@ -308,15 +313,38 @@ def _begin(door: Door, run: RunId, item: Begun) -> Run:
 
 
 def _finish(door: Door, run: RunId, item: Finished) -> None:
+    log = item.log_digest
+    if item.goes_on:
+        found = door.runs.show(ref=run)
+        if found.status == "running" and found.log_digest not in {None, log}:
+            log = _joined_log(door, found.log_digest, log)
     try:
         door.runs.finish(
             run=run,
             status=item.status,
             error=item.error,
-            log_digest=item.log_digest,
+            log_digest=log,
             end_us=item.end_us,
         )
     except Conflict:
         # The answer to an earlier try was lost: it is closed as it should be.
         if door.runs.show(ref=run).status != item.status:
             raise
+
+
+def _joined_log(door: Door, earlier: Digest | None, later: Digest | None) -> Digest | None:
+    """Return the log of a run that went on, stored as one; the later alone if the other is gone."""
+    if earlier is None or later is None:
+        return later or earlier
+    try:
+        with tempfile.TemporaryDirectory(prefix="mill-log-") as folder:
+            first, second = Path(folder, "first"), Path(folder, "second")
+            door.artifacts.fetch(earlier, first)
+            door.artifacts.fetch(later, second)
+            with first.open("ab") as whole, second.open("rb") as rest:
+                shutil.copyfileobj(rest, whole)
+            return door.artifacts.put_file(first)
+    except (NotFound, Corrupt):
+        return later
+    except OSError as error:
+        raise Failed("there is no room to join the log of a run", why=str(error)) from error

@@ -311,6 +311,22 @@ def test_the_processes_of_a_job_log_to_one_run(
         assert sorted(point.step for point in history) == list(steps), key
 
 
+def test_the_log_of_a_run_that_goes_on_goes_behind_the_one_that_is_there(
+    config: Config, door: Door, tmp_path: Path
+) -> None:
+    options = Options(system=False)
+    with start_in(config, "twice", options=options) as run:
+        sys.stdout.write("first session\n")
+    with start_in(config, run_id=run.id, options=options):
+        sys.stdout.write("second session\n")
+    with start_in(config, run_id=run.id, options=QUIET):
+        sys.stdout.write("nobody listens\n")
+    log = door.runs.show(ref=run.id).log_digest
+    assert log is not None
+    door.artifacts.fetch(log, tmp_path / "log")
+    assert (tmp_path / "log").read_text() == "first session\nsecond session\n"
+
+
 def test_a_start_that_fails_leaves_a_run_that_had_ended_as_it_was(
     config: Config, door: Door
 ) -> None:

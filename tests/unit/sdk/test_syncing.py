@@ -160,6 +160,28 @@ def test_a_run_made_offline_goes_on(
     assert door.runs.show(ref=run.id).status == "finished"
 
 
+def test_the_log_of_a_run_that_went_on_offline_goes_behind_the_one_that_is_there(
+    config: Config, door: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    options = Options(system=False)
+    with start_in(config, "twice", options=options) as run:
+        sys.stdout.write("online\n")
+
+    def open_door(config: Config, *, create: bool = False) -> Door:
+        raise Unreachable("no server answers")
+
+    with monkeypatch.context() as patched:
+        for module in ("current", "route", "syncing"):
+            patched.setattr(f"millwright.sdk.{module}.open_door", open_door)
+        with start_in(config, run_id=run.id, options=options):
+            sys.stdout.write("offline\n")
+    assert run.id in sync_spool(config).delivered
+    log = door.runs.show(ref=run.id).log_digest
+    assert log is not None
+    door.artifacts.fetch(log, tmp_path / "log")
+    assert (tmp_path / "log").read_text() == "online\noffline\n"
+
+
 def test_what_a_worker_could_not_send_comes_before_the_end_of_its_run(
     embedded: Config, door: Door, away: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
