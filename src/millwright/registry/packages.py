@@ -8,8 +8,9 @@ from pathlib import Path
 from millwright.artifacts.store import ArtifactStore
 from millwright.artifacts.trees import fetch_tree
 from millwright.core.digest import PREFIX, Digest, parse_digest
-from millwright.core.errors import Conflict
+from millwright.core.errors import Conflict, Refused
 from millwright.registry.package import LoadedModel, load_package
+from millwright.registry.pickles import PickleRefused
 
 
 class Packages:
@@ -35,5 +36,13 @@ class Packages:
         return target
 
     def load(self, package_digest: Digest) -> LoadedModel:
-        """Return the model of a package, its digest verified."""
-        return load_package(self.fetch(package_digest))
+        """Return the model of a package, its digest verified; raises Refused for a pickle."""
+        try:
+            return load_package(self.fetch(package_digest))
+        except PickleRefused as error:
+            raise Refused(
+                error.what,
+                why=error.why,
+                fix="log it with serialization_format='skops', or as ONNX: gates and servers load "
+                "no pickle, whatever was allowed",
+            ) from error

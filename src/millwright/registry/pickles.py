@@ -27,9 +27,13 @@ class PicklePermission:
             raise Invalid("a permission to load a pickle needs a reason")
 
 
-def refuse_pickle(flavor: str, file: str) -> Refused:
+class PickleRefused(Refused):
+    """A model is a pickle, and nobody allowed to load it."""
+
+
+def refuse_pickle(flavor: str, file: str) -> PickleRefused:
     """Return the refusal to load `file`, which says what to do instead."""
-    return Refused(
+    return PickleRefused(
         f"{file} is a pickle, and loading it would run whatever code is in it",
         why=f"the model was logged as {flavor} in a format that holds code, and nobody allowed it",
         fix="log it with serialization_format='skops'; or, when you trust whoever made it, "
