@@ -15,6 +15,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]*")
 _VERSION = re.compile(r"v(0|[1-9][0-9]{0,17})")
 _ALIAS = re.compile(r"(?![vV]?[0-9]+\Z)[\w-]+")
 
+# Nearer than difflib takes: `nope` is no misspelled `income`.
+_NEAR = 0.65
+
 LATEST = "latest"
 
 
@@ -119,5 +122,5 @@ def check_alias(text: str) -> str:
 
 def did_you_mean(text: str, known: Iterable[str]) -> str:
     """Return a sentence naming the nearest known word, or the empty string when none is near."""
-    near = difflib.get_close_matches(text, list(known), n=1)
+    near = difflib.get_close_matches(text, list(known), n=1, cutoff=_NEAR)
     return f"did you mean {near[0]!r}?" if near else ""

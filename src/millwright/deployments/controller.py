@@ -402,7 +402,7 @@ class Deployments:
             known = [row.name for row in tables.list_deployments(tx, project=project_key)]
             raise NotFound(
                 f"no deployment called {name!r}",
-                why=f"there are: {', '.join(known) or 'none'}",
+                why=f"there are: {', '.join(known)}" if known else "there are none yet",
                 fix=did_you_mean(name, known) or "mill deploy create makes one",
             )
         return found

@@ -183,7 +183,10 @@ class Changes:
                 raise Conflict(
                     f"{row.name}@v{row.version} cannot be deleted: "
                     f"{', '.join(aliases)} points at it",
-                    fix=f"point it elsewhere first: mill model promote {row.name}@vN",
+                    fix="point it elsewhere first: "
+                    + " and ".join(
+                        f"mill model promote {row.name}@vN --alias {alias}" for alias in aliases
+                    ),
                 )
             deployed = tables.list_deployments(tx, model_pk=row.model_pk, version=row.id)
             _check_idle(

@@ -39,3 +39,4 @@ def test_a_name_may_not_be_too_long() -> None:
 def test_the_nearest_known_word_is_offered() -> None:
     assert did_you_mean("demmo", ["demo", "churn"]) == "did you mean 'demo'?"
     assert did_you_mean("zzz", ["demo"]) == ""
+    assert did_you_mean("nope", ["income", "age"]) == ""

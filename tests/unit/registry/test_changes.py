@@ -119,9 +119,12 @@ def test_a_model_whose_versions_were_all_deleted_says_so(home: Home, changes: Ch
 
 def test_a_version_that_an_alias_points_at_stays(home: Home, changes: Changes) -> None:
     registered(home, 0)
-    home.aliases.set_alias(home.act, name="churn", alias="champion", version=1)
-    with pytest.raises(Conflict, match="champion points at it"):
+    for alias in ("champion", "blue"):
+        home.aliases.set_alias(home.act, name="churn", alias=alias, version=1)
+    with pytest.raises(Conflict, match="champion points at it") as caught:
         changes.delete_version(home.act, "churn@v1")
+    for alias in ("champion", "blue"):
+        assert f"mill model promote churn@vN --alias {alias}" in caught.value.fix
 
 
 def test_a_version_is_described_tagged_and_deprecated(home: Home, changes: Changes) -> None:
