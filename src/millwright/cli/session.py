@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from millwright.cli import text
-from millwright.core.errors import Denied, MillwrightError, Unsupported
+from millwright.core.errors import (
+    Denied,
+    Failed,
+    MillwrightError,
+    Unauthenticated,
+    Unreachable,
+    Unsupported,
+)
 from millwright.records.runs import Problem
 
 if TYPE_CHECKING:
@@ -75,7 +82,7 @@ class Session:
             return
         from millwright.client.services import Client
 
-        with Client(config.url, config.token, config.project) as client:
+        with _advised(config.url), Client(config.url, config.token, config.project) as client:
             yield client
 
     @contextmanager
@@ -184,7 +191,7 @@ class Session:
                 for name, value in arguments.items()
                 if value is not None and value != ""
             }
-            return [f"would call {operation}", *text.indented(text.facts(given)), *found]
+            return [f"would {_in_words(operation)}", *text.indented(text.facts(given)), *found]
 
         self.answer(plan, lines)
         self.say("Nothing was changed. Leave --dry-run out to do it.")
@@ -208,11 +215,46 @@ def working(current: Session) -> Generator[Session]:
         _CURRENT.reset(token)
 
 
+def _in_words(operation: str) -> str:
+    """Return an operation of the door as words.
+
+    >>> _in_words("models.promote"), _in_words("access.create_project"), _in_words("import")
+    ('promote model', 'create project', 'import')
+    """
+    noun, _, verb = operation.partition(".")
+    if not verb:
+        return noun
+    if verb == "roll_out":
+        return "roll out model"
+    one = noun if noun in {"access", "labels", "runs"} else noun.removesuffix("s")
+    verb, _, what = verb.partition("_")
+    return f"{verb} {what or one}"
+
+
 def drop_stdout() -> None:
     """Send what is still written to stdout nowhere: its reader has gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+@contextmanager
+def _advised(url: str) -> Generator[None]:
+    """Have errors of the server at `url` say what to do on a command line."""
+    try:
+        yield
+    except Unauthenticated as error:
+        fix = "set MILLWRIGHT_TOKEN; a token is made there by: mill token create NAME"
+        raise Unauthenticated(error.what, why=error.why, fix=fix) from error
+    except (Failed, Unreachable) as error:
+        base, _, project = url.rstrip("/").rpartition("/projects/")
+        if not base or not project or "/" in project:
+            raise
+        raise type(error)(
+            error.what,
+            why=error.why or "the address of a server ends before /projects",
+            fix=f"name the project by itself: --url {base} --project {project}",
+        ) from error
 
 
 def _is_terminal(stream: object) -> bool:

@@ -95,7 +95,7 @@ def test_a_token_shows_its_secret_once(mill: Mill) -> None:
     assert made.secret not in listed.out
     assert {one.name for one in listed.record(list[Token])} == {"ci", "cd"}
     dry = mill.ok("token", "revoke", made.token.id, "--dry-run")
-    assert dry.plain == "would call access.revoke_token\n  id  tok_ID\n"
+    assert dry.plain == "would revoke token\n  id  tok_ID\n"
     assert mill.ok("token", "revoke", made.token.id).out.endswith(" opens nothing any more\n")
     revoked = {
         one.name: one.revoked_us is not None

@@ -110,7 +110,7 @@ def test_a_dry_run_looks_and_changes_nothing(mill: Mill) -> None:
     mill.write("loans.csv", LOANS)
     ended = mill.ok("data", "add", "loans.csv", "--dry-run")
     assert ended.plain == (
-        "would call data.add\n  name  loans\n  format  csv\n  source  loans.csv\n"
+        "would add data\n  name  loans\n  format  csv\n  source  loans.csv\n"
         "loans.csv holds 3 rows in 2 columns\n"
     )
     assert ended.err == "Nothing was changed. Leave --dry-run out to do it.\n"

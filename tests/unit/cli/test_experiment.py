@@ -16,7 +16,7 @@ def shown(mill: Mill, ref: str) -> Experiment:
 
 def test_an_experiment_from_its_name_to_its_end_and_back(mill: Mill) -> None:
     assert mill.ok("experiment", "list").err.startswith("There are no experiments yet")
-    assert "would call" in mill.ok("experiment", "create", "churn", "--dry-run").out
+    assert "would create experiment\n" in mill.ok("experiment", "create", "churn", "--dry-run").out
     made = mill.ok("experiment", "create", "churn", "--tag", "team=risk", "--json")
     assert made.record(Experiment).tags == {"team": "risk"}
     assert mill("experiment", "create", "churn").code == 6

@@ -61,6 +61,7 @@ def test_artifacts_may_lie_elsewhere(mill: Mill) -> None:
 def test_a_dry_run_says_what_there_is_and_changes_nothing(mill: Mill) -> None:
     path = mlflow_store(mill.folder / "store")
     ended = mill.ok("import", "mlflow", "--from", f"sqlite:///{path}", "--dry-run")
+    assert ended.out.startswith("would import\n")
     assert ended.out.splitlines()[-2:] == [
         "2 experiments, 2 runs, 1 model",
         f"left out: sqlite:///{path}: deleted runs were left out: 1",

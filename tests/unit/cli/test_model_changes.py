@@ -83,7 +83,12 @@ def test_a_model_is_unprotected_and_protected_again(project: Mill) -> None:
 def test_a_dry_run_changes_nothing(project: Mill, verb: str) -> None:
     before = project.ok("model", "search", "--json").out
     ended = project.ok("model", verb, "churn", "a=b", "--dry-run")
-    assert ended.out.startswith("would call models.")
+    assert ended.out.startswith("would ")
     assert project.ok("model", "search", "--json").out == before
     found = project.ok("model", "search", "--versions", "--json").record(FoundVersions)
     assert len(found.versions) == 1
+
+
+def test_a_project_without_models_or_deployments_says_so(mill: Mill) -> None:
+    assert "why: it has none yet\n" in mill("model", "delete", "nope").err
+    assert "why: there are none yet\n" in mill("deploy", "show", "nope").err

@@ -97,9 +97,15 @@ def test_a_pickle_is_allowed_and_refused_again(project: Mill) -> None:
     pickled_package(project.folder / "old")
     project.ok("model", "register", "old", "--name", "old")
     words = ["model", "allow-pickle", "old@v1", "--reason", "ours"]
-    assert project.ok(*words, "--dry-run").out.startswith("would call models.allow_pickle\n")
+    assert project.ok(*words, "--dry-run").out.startswith("would allow pickle\n")
     ruling = project.ok(*words, "--json").record(PickleRuling)
     assert (ruling.allowed, ruling.reason) == (True, "ours")
+    project.write("rows.csv", "a,b,y\n" + "1,2,0\n3,4,1\n" * 20)
+    project.ok("data", "add", "rows.csv")
+    ended = project("gate", "check", "old@v1", "--data", "rows", "--target", "y")
+    assert (ended.code, "is a pickle" in ended.err) == (5, True)
+    assert ended.err.splitlines()[-1].startswith("fix: log it with serialization_format='skops'")
+    assert "allow-pickle" not in ended.err
     ended = project.ok("model", "refuse-pickle", "old@v1")
     assert ended.plain == (
         "model  old@v1\ndigest  DIGEST\npickle  refused\nreason  -\nevent  evt_ID\n"

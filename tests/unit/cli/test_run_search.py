@@ -119,7 +119,7 @@ def test_deleted_runs_are_listed_apart_and_taken_back(project: Mill) -> None:
         "restored run_ID gone\n"
     )
     assert names(project, "--experiment", "other") == ["gone"]
-    assert "would call runs.delete" in project.ok("runs", "delete", ref, "--dry-run").out
+    assert "would delete runs\n" in project.ok("runs", "delete", ref, "--dry-run").out
     ended = project.ok("runs", "delete", ref, ref)
     assert ended.plain == "deleted run_ID gone\n"
     assert ended.err == f"Take them back: mill runs restore {ref}\n"

@@ -49,8 +49,7 @@ def test_a_search_is_saved_and_seen_again(project: Mill) -> None:
     view = project.ok("runs", "views", "show", "good ones", "--json").record(View)
     assert view.spec.kinds == ["script", "pipeline"]
     assert (
-        "would call views.delete"
-        in project.ok("runs", "views", "delete", "good ones", "--dry-run").out
+        "would delete view" in project.ok("runs", "views", "delete", "good ones", "--dry-run").out
     )
     assert project.ok("runs", "views", "delete", "good ones").out == "removed good ones\n"
     assert project.ok("runs", "views", "list").err.startswith("No view is saved.")

@@ -120,7 +120,9 @@ def test_every_verb_that_changes_something_does_it_and_not_in_a_dry_run(
     remote: Mill, host: ExampleHost, words: str
 ) -> None:
     ended = remote.ok(*words.split(), "--dry-run")
-    assert ended.out.startswith(f"would call {CHANGING[words]}\n")
+    assert ended.out.startswith("would ")
+    ended = remote.ok(*words.split(), "--dry-run", "--json")
+    assert ended.record(dict[str, object])["operation"] == CHANGING[words]
     assert CHANGING[words] not in [name for name, _, _ in host.calls]
     remote.ok(*words.split())
     assert [name for name, _, _ in host.calls].count(CHANGING[words]) == 1
@@ -130,7 +132,7 @@ def test_a_gate_is_asked_over_http(remote: Mill, host: ExampleHost) -> None:
     words = ["gate", "check", "REF", "--data", "DATA", "--target"]
     assert remote(*words, "k", "--dry-run").code == 3
     column = "a b/ç?&"
-    assert remote.ok(*words, column, "--dry-run").out.startswith("would call gates.check\n")
+    assert remote.ok(*words, column, "--dry-run").out.startswith("would check gate\n")
     assert "gates.check" not in [name for name, _, _ in host.calls]
     ended = remote(*words, column)
     assert (ended.code, ended.out[:4]) == (5, "FAIL")
@@ -141,7 +143,9 @@ def test_a_monitors_look_that_drifted_exits_5(remote: Mill) -> None:
     ended = remote("monitor", "check", "NAME")
     assert ended.code == 5
     assert "drifted" in ended.out
-    assert remote.ok("monitor", "check", "NAME", "--dry-run").out.startswith("would call")
+    assert remote.ok("monitor", "check", "NAME", "--dry-run").out.startswith(
+        "would check monitor\n"
+    )
 
 
 def test_a_look_at_too_few_rows_says_so(remote: Mill, host: ExampleHost) -> None:
@@ -191,3 +195,19 @@ def test_what_needs_a_home_of_this_machine_says_so(remote: Mill) -> None:
         ended = remote(*words)
         assert (ended.code, ended.out) == (1, "")
         assert ended.err.splitlines()[-1].startswith("fix: ")
+
+
+def test_without_a_token_the_fix_is_one_of_the_command_line(remote: Mill) -> None:
+    ended = remote("model", "list", environment={"MILLWRIGHT_TOKEN": ""})
+    assert (ended.code, ended.err.splitlines()[-1]) == (
+        4,
+        "fix: set MILLWRIGHT_TOKEN; a token is made there by: mill token create NAME",
+    )
+
+
+def test_the_address_of_a_project_is_told_from_that_of_a_server(remote: Mill, address: str) -> None:
+    ended = remote("--url", f"{address}/projects/credit/", "runs", "list")
+    assert ended.code in {1, 7}
+    assert ended.err.splitlines()[-1] == (
+        f"fix: name the project by itself: --url {address} --project credit"
+    )

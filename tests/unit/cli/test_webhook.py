@@ -22,7 +22,7 @@ def made(mill: Mill, *more: str) -> Webhook:
 
 def test_a_webhook_from_its_making_to_its_end(mill: Mill) -> None:
     assert mill.ok("webhook", "list").err.startswith("There are no webhooks yet")
-    assert "would call" in mill.ok("webhook", "create", "tell", URL, "--dry-run").out
+    assert "would create webhook\n" in mill.ok("webhook", "create", "tell", URL, "--dry-run").out
     ended = mill.ok("webhook", "create", "tell", URL, "--event", "prompt.created")
     assert ended.plain == (
         "webhook  tell\nid  whk_ID\nurl  https://hooks.example.com/x\nevents  prompt.created\n"
@@ -31,7 +31,7 @@ def test_a_webhook_from_its_making_to_its_end(mill: Mill) -> None:
     assert ended.err.startswith("Try it: mill webhook test whk_")
     hook = mill.ok("webhook", "list", "--json").record(list[Webhook])[0]
     assert hook.events == ["prompt.created"]
-    assert "would call" in mill.ok("webhook", "delete", hook.id, "--dry-run").out
+    assert "would delete webhook\n" in mill.ok("webhook", "delete", hook.id, "--dry-run").out
     assert mill.ok("webhook", "delete", hook.id).out == f"{hook.id} is told nothing any more\n"
     assert mill("webhook", "delete", hook.id).code == 3
     assert mill.ok("webhook", "list").out == ""
