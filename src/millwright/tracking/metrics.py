@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from millwright.core.errors import Invalid
 from millwright.core.ids import RunId
@@ -20,6 +22,8 @@ MAX_CURVE_POINTS = 10_000
 
 Place = tuple[int, int, float, int]
 """Where a page ended: time, step, value, whether it is not a number."""
+Point = tuple[float, int, int, int]
+"""A point as it is stored: value, whether it is not a number, time, step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +99,12 @@ class Metrics:
                 for key in keys:
                     if key not in numbers:
                         continue
-                    stored = [
-                        point
-                        for point in tables.read_points(tx, run_pk=row.pk, key_pk=numbers[key])
-                        if (first_step is None or point[3] >= first_step)
-                        and (last_step is None or point[3] <= last_step)
-                    ]
-                    if stored:
-                        kept = thin(sorted(stored, key=_by_step), limit)
+                    stretch = tables.Stretch(row.pk, numbers[key], first_step, last_step)
+                    count = tables.count_points(tx, stretch)
+                    if count:
+                        kept = thin(tables.iterate_by_step(tx, stretch), limit, count=count)
                         points = _points(key, kept)
-                        curves.append(
-                            Curve(run=RunId(row.id), key=key, count=len(stored), points=points)
-                        )
+                        curves.append(Curve(run=RunId(row.id), key=key, count=count, points=points))
         return curves
 
     def _key(self, tx: Reader, key: str) -> int | None:
@@ -122,38 +120,44 @@ def parse_place(cursor: Cursor) -> Place:
             raise foreign_token()
 
 
-def thin(
-    points: Sequence[tuple[float, int, int, int]], limit: int
-) -> list[tuple[float, int, int, int]]:
-    """Return at most `limit` of the points (value, nan, time, step), in their order.
+def thin(points: Iterable[Point], limit: int, *, count: int) -> list[Point]:
+    """Return at most `limit` of the `count` points, in their order.
 
     First and last stay, and of each stretch between its lowest and its highest; one of a stretch
-    that is not a number stays where nothing else of it does. Of one point it is the last. O(n).
+    that is not a number stays where nothing else of it does. Of one point it is the last. O(n)
+    time, and no more memory than for what is returned.
     """
-    if len(points) <= limit:
+    if count <= limit:
         return list(points)
-    if limit == 1:
-        return [points[-1]]
-    inner = points[1:-1]
-    stretches = (limit - 2) // 2
-    kept = [points[0]]
+    left = iter(points)
+    kept = list(islice(left, 1 if limit > 1 else 0))
+    inner, stretches = count - 2, (limit - 2) // 2
     for number in range(stretches):
-        stretch = inner[number * len(inner) // stretches : (number + 1) * len(inner) // stretches]
-        values = [at for at, point in enumerate(stretch) if not point[1]]
-        if not values:
-            kept += stretch[:1]
+        size = (number + 1) * inner // stretches - number * inner // stretches
+        kept += _extremes(islice(left, size))
+    return [*kept, *deque(left, maxlen=1)]
+
+
+def _extremes(points: Iterable[Point]) -> list[Point]:
+    """Return the lowest and the highest point in their order, or the first of no numbers."""
+    first: Point | None = None
+    low: tuple[int, Point] | None = None
+    high: tuple[int, Point] | None = None
+    for at, point in enumerate(points):
+        if first is None:
+            first = point
+        if point[1]:
             continue
-        low = min(values, key=lambda at: stretch[at][0])
-        high = max(values, key=lambda at: stretch[at][0])
-        kept += [stretch[at] for at in sorted({low, high})]
-    return [*kept, points[-1]]
+        if low is None or point[0] < low[1][0]:
+            low = at, point
+        if high is None or point[0] > high[1][0]:
+            high = at, point
+    if low is None or high is None:
+        return [] if first is None else [first]
+    return [low[1]] if low[0] == high[0] else [one for _, one in sorted([low, high])]
 
 
-def _by_step(point: tuple[float, int, int, int]) -> tuple[int, int]:
-    return point[3], point[2]
-
-
-def _points(key: str, stored: Sequence[tuple[float, int, int, int]]) -> list[MetricPoint]:
+def _points(key: str, stored: Sequence[Point]) -> list[MetricPoint]:
     return [
         MetricPoint(key=key, value=tables.spelled(value, nan), step=step, time_us=time)
         for value, nan, time, step in stored

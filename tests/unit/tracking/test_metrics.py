@@ -11,6 +11,7 @@ from millwright.core.errors import Conflict, Invalid
 from millwright.core.ids import RunId
 from millwright.metadata.database import Database
 from millwright.metadata.filters import FilterError
+from millwright.metadata.transactions import ROWS_AT_ONCE
 from millwright.records.runs import MetricPoint
 from millwright.tracking.metrics import parse_place, thin
 
@@ -104,6 +105,27 @@ class TestCurves:
         )
         assert [one.step for one in part.points] == list(range(20, 26))
 
+    def test_a_history_longer_than_what_is_read_at_once_is_thinned_whole(
+        self, tracked: Tracked, run: RunId
+    ) -> None:
+        count = ROWS_AT_ONCE * 2 + 7
+        logged = [point(float(at), step=-at, time=at) for at in range(count)]
+        logged[ROWS_AT_ONCE + 3] = point(1e9, step=-ROWS_AT_ONCE - 3, time=1)
+        tracked.runs.log_metrics(tracked.act, run, [*logged, point(2.0, key="n")])
+        asked = tracked.runs.metrics.curves(tracked.key, [run], ["m", "n"], limit=10)
+        assert [(one.key, one.count) for one in asked] == [("m", count), ("n", 1)]
+        steps = [one.step for one in asked[0].points]
+        assert (steps[0], steps[-1], steps) == (1 - count, 0, sorted(steps))
+        assert 1e9 in [one.value for one in asked[0].points]
+        [part] = tracked.runs.metrics.curves(tracked.key, [run], ["m"], last_step=-count // 2)
+        assert (part.count, part.points[-1].step) == (count // 2, -count // 2)
+
+    def test_points_of_one_step_are_by_time_and_value(self, tracked: Tracked, run: RunId) -> None:
+        logged = [point(2.0, time=5), point(1.0, time=5), point(9.0, time=3), point(None, time=5)]
+        tracked.runs.log_metrics(tracked.act, run, logged)
+        [curve] = tracked.runs.metrics.curves(tracked.key, [run], ["m"])
+        assert [one.value for one in curve.points] == [9.0, None, 1.0, 2.0]
+
     def test_too_much_at_once_is_refused(self, tracked: Tracked, run: RunId) -> None:
         with pytest.raises(Invalid, match="more than 1000 curves"):
             tracked.runs.metrics.curves(tracked.key, [run] * 40, ["m"] * 40)
@@ -121,7 +143,7 @@ def test_a_thinned_curve_keeps_ends_and_extremes_in_order(
     values: list[tuple[float, int]], limit: int
 ) -> None:
     points = [(value, nan, at, at) for at, (value, nan) in enumerate(values)]
-    kept = thin(points, limit)
+    kept = thin(iter(points), limit, count=len(points))
     assert len(kept) <= limit
     assert kept == [one for one in points if one in kept]
     assert kept[-1] == points[-1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from millwright.metadata.database import Reader, Writer
@@ -242,17 +243,43 @@ def iterate_points(tx: Reader, *, run_pk: int) -> Iterator[MetricPoint]:
             after = (time, step, value, nan)
 
 
-def count_points(tx: Reader, *, run_pk: int, key_pk: int) -> int:
-    """Return how many points a metric has."""
-    return (
-        tx.value(
-            int,
-            "SELECT count(*) FROM metric_point WHERE run_pk = :run AND key_pk = :key",
-            run=run_pk,
-            key=key_pk,
-        )
-        or 0
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The points of one metric of a run, perhaps only those of some steps."""
+
+    run_pk: int
+    key_pk: int
+    first_step: int | None = None
+    last_step: int | None = None
+
+    def asked(self) -> tuple[str, dict[str, int]]:
+        """Return the condition of these points, and its parameters."""
+        condition = "run_pk = :run AND key_pk = :key"
+        given = {"run": self.run_pk, "key": self.key_pk}
+        if self.first_step is not None:
+            condition += " AND step >= :first"
+            given["first"] = self.first_step
+        if self.last_step is not None:
+            condition += " AND step <= :last"
+            given["last"] = self.last_step
+        return condition, given
+
+
+def count_points(tx: Reader, stretch: Stretch) -> int:
+    """Return how many points there are."""
+    condition, given = stretch.asked()
+    return tx.value(int, f"SELECT count(*) FROM metric_point WHERE {condition}", **given) or 0
+
+
+def iterate_by_step(tx: Reader, stretch: Stretch) -> Iterator[tuple[float, int, int, int]]:
+    """Iterate over points as (value, nan, time, step), by step, time and value, to the end."""
+    condition, given = stretch.asked()
+    found = tx.iterate(
+        f"SELECT value, nan, time_us, step FROM metric_point WHERE {condition} "
+        "ORDER BY step, time_us, value, nan",
+        **given,
     )
+    return cast("Iterator[tuple[float, int, int, int]]", found)
 
 
 def _find(tx: Reader, names: list[str]) -> dict[str, int]:
