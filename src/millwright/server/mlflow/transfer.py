@@ -41,6 +41,7 @@ BASE = "/2.0/mlflow-artifacts"
 FILES = f"{BASE}/artifacts/"
 PARTS = f"{BASE}/mpu/part/"
 MAX_PARTS = 10_000
+PART_TOLD_BYTES = 1024
 PART_LIFETIME_S = 24 * 3600
 CHECK_FIRST_BYTES = 64 << 20
 
@@ -89,7 +90,9 @@ class Transfers:
         read, write = Permission.RUN_READ, Permission.RUN_WRITE
         yield Endpoint("GET", f"{BASE}/artifacts", read, "read", list_folder)
         yield Endpoint("POST", f"{BASE}/mpu/create/{{*path}}", write, "read", self.begin)
-        yield Endpoint("POST", f"{BASE}/mpu/complete/{{*path}}", write, "work", self.complete)
+        # Each part is told with its address.
+        room = MAX_PARTS * PART_TOLD_BYTES
+        yield Endpoint("POST", f"{BASE}/mpu/complete/{{*path}}", write, "work", self.complete, room)
         yield Endpoint("POST", f"{BASE}/mpu/abort/{{*path}}", write, "read", abort)
         yield Endpoint("GET", f"{BASE}/presigned/{{*path}}", read, "read", presign)
         yield Endpoint("DELETE", f"{FILES}{{*path}}", write, "write", delete)

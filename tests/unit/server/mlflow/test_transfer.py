@@ -11,6 +11,7 @@ import pytest
 
 from fixtures.mlflow_api import INVALID, MISSING, Api
 from fixtures.slow_uploads import begin_uploads
+from millwright.core.digest import digest_bytes
 from millwright.server import streaming
 from millwright.server.mlflow.app import STREAM_THREADS
 from millwright.server.mlflow.errors import MlflowError
@@ -183,6 +184,19 @@ def test_a_file_is_sent_in_parts(api: Api) -> None:
         assert said[:2] == (400, INVALID)
     api.ok("POST", f"{MPU}/abort/0/x", {"path": "a", "upload_id": begun["upload_id"]})
     assert api.no("GET", f"{FILES}/0/other/big.bin")[:2] == (404, MISSING)
+
+
+def test_as_many_parts_as_there_may_be_can_be_told(api: Api) -> None:
+    begun = api.ok("POST", f"{MPU}/create/0", {"path": "x.bin", "num_parts": 10_000})
+    etag = f'"{digest_bytes(b"not sent")}"'
+    parts = [
+        {"part_number": one["part_number"], "etag": etag, "url": one["url"].ljust(800, "/")}
+        for one in begun["credentials"]
+    ]
+    told = {"path": "x.bin", "upload_id": begun["upload_id"], "parts": parts}
+    status, code, words = api.no("POST", f"{MPU}/complete/0", told)
+    assert (status, code) == (400, INVALID)
+    assert words.startswith("A part of the upload is not there")
 
 
 def test_the_address_of_a_part_is_signed(api: Api) -> None:
