@@ -126,12 +126,14 @@ class ActiveRun:
         before = self._before
         if before is None:
             return self.__exit__(type(error), error, error.__traceback__)
-        # One that was running may be another process' to end.
-        self._owned = before.status != "running"
+        status = before.status
+        if status == "running":
+            # It may be another process' to end, and is left as it is.
+            self._owned, status = False, "finished"
         if self._surroundings is not None:
             self._surroundings.drop()
             self._surroundings = None
-        return self.end(before.status, error=before.error)
+        return self.end(status, error=before.error)
 
     @property
     def ended(self) -> bool:

@@ -337,6 +337,11 @@ def test_a_start_that_fails_leaves_a_run_that_had_ended_as_it_was(
     assert active_run() is None
     found = door.runs.show(ref=run.id)
     assert (found.status, found.error) == ("finished", None)
+    door.runs.resume(run=run.id)
+    with pytest.raises(Conflict, match="'depth' already has another value"):
+        start_in(config, run_id=run.id, params={"depth": 4}, options=QUIET)
+    assert active_run() is None
+    assert door.runs.show(ref=run.id).status == "running"
 
 
 OURS = {"x-millwright-version": "1"}
