@@ -19,7 +19,7 @@ import typer
 from millwright.cli import text
 from millwright.cli.session import Session, session
 from millwright.cli.verbs import DryRun, noun
-from millwright.core.errors import Refused
+from millwright.core.errors import Failed, Invalid, Refused
 
 if TYPE_CHECKING:
     from millwright.sdk.importing import ImportCounts, ImportReport, Progress
@@ -29,6 +29,8 @@ app = noun("Runs and models from other tools. Stopped half way, the same command
 
 SHOWN_PROBLEMS = 20
 _TOLD_EVERY_S = 2.0
+# As `tracking.sources` say it of artifacts that are not where the store says.
+_NO_FOLDER = "no such folder of artifacts"
 
 Experiment = Annotated[
     str | None,
@@ -106,6 +108,9 @@ def mlflow(
     """Import an MLflow store. Experiments, runs with their history and artifacts, registry."""
     from millwright.tracking.sources.mlflow_store import open_mlflow
 
+    for folder in artifacts or ():
+        if not folder.is_dir():
+            raise Invalid(f"--artifacts {folder}: there is no such folder")
     given = session().environment
     source = open_mlflow(
         address,
@@ -155,6 +160,9 @@ def _answer(report: ImportReport) -> None:
     if report.differences:
         raise typer.Exit(Refused.exit_code)
     here.say("Look at them: mill runs list")
+    if any(_NO_FOLDER in one.why for one in report.problems):
+        here.tell("Files were missing. Name where they lie: mill import mlflow … --artifacts DIR")
+        raise typer.Exit(Failed.exit_code)
 
 
 def _look(source: Source) -> list[str]:

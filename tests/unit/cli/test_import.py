@@ -49,8 +49,14 @@ def test_an_mlflow_store_is_imported_and_what_was_left_out_is_said(mill: Mill) -
 def test_artifacts_may_lie_elsewhere(mill: Mill) -> None:
     path = mlflow_store(mill.folder / "store")
     (path.parent / "mlruns").rename(mill.folder / "kept")
-    bare = mill.ok("import", "mlflow", "--from", f"sqlite:///{path}", "--json")
-    assert bare.record(ImportReport).found.artifacts == 0
+    bare = mill("import", "mlflow", "--from", f"sqlite:///{path}", "--json")
+    assert (bare.code, bare.record(ImportReport).found.artifacts) == (1, 0)
+    assert bare.err == (
+        "Files were missing. Name where they lie: mill import mlflow … --artifacts DIR\n"
+    )
+    wrong = mill("import", "mlflow", f"--from=sqlite:///{path}", "--artifacts", "./nope")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.err == "error: --artifacts nope: there is no such folder\n"
     with sqlite3.connect(path) as database:
         database.execute("INSERT INTO tags VALUES ('more', '1', ?)", (PARENT,))
     database.close()
