@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from millwright.cli import text
-from millwright.cli.run_changes import purge_lines
+from millwright.cli.run_changes import purge_lines, removes_nothing
 from millwright.cli.session import session
 from millwright.cli.verbs import DryRun, OlderThan, Reason, parse_tags
 from millwright.core.errors import Invalid
@@ -189,14 +190,17 @@ def purge(days: OlderThan = None, reason: Reason = "", dry_run: DryRun = False) 
     here = session()
     with here.door() as door:
         counted = door.models.purge(older_than_days=days, dry_run=True)
-        if not dry_run:
+        is_empty = removes_nothing(counted)
+        if not dry_run and is_empty:
+            counted = replace(counted, dry_run=False)
+        elif not dry_run:
             here.confirm(
                 f"Remove {text.counted(counted.models, 'model')} and "
                 f"{text.counted(counted.versions, 'version')} for good?"
             )
             counted = door.models.purge(older_than_days=days, reason=reason)
     here.answer(counted, lambda: purge_lines(counted))
-    if dry_run:
+    if dry_run and not is_empty:
         here.say("Nothing was changed. Leave --dry-run out to do it.")
 
 

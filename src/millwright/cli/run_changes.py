@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from millwright.cli import text
 from millwright.cli.run_search import Refs, named
 from millwright.cli.session import session
@@ -46,11 +48,16 @@ def purge(days: OlderThan = None, reason: Reason = "", dry_run: DryRun = False) 
     here = session()
     with here.door() as door:
         counted = door.runs.purge(older_than_days=days, dry_run=True)
-        if not dry_run:
+        is_empty = removes_nothing(counted)
+        if not dry_run and is_empty:
+            counted = replace(counted, dry_run=False)
+        elif not dry_run:
             found = ", ".join(_counts(counted))
             here.confirm(f"Remove {found} for good? Nobody can take that back.")
             counted = door.runs.purge(older_than_days=days, reason=reason)
     here.answer(counted, lambda: purge_lines(counted))
+    if is_empty:
+        return
     if dry_run:
         here.say("Nothing was changed. Leave --dry-run out to do it.")
     else:
@@ -60,10 +67,18 @@ def purge(days: OlderThan = None, reason: Reason = "", dry_run: DryRun = False) 
 def purge_lines(found: Purged) -> list[str]:
     """Return what a purge removed, or would remove, and what it left and why."""
     done = "would remove" if found.dry_run else "removed"
+    first = f"{done} {', '.join(_counts(found))}; deleted before {text.when(found.before_us)}"
+    if removes_nothing(found):
+        first = f"nothing to remove was deleted before {text.when(found.before_us)}"
     return [
-        f"{done} {', '.join(_counts(found))}; deleted before {text.when(found.before_us)}",
+        first,
         *(f"kept {one.what}: {one.why}" for one in found.kept),
     ]
+
+
+def removes_nothing(found: Purged) -> bool:
+    """Tell whether a purge removes nothing."""
+    return not _counts(found)
 
 
 def _counts(found: Purged) -> list[str]:
@@ -75,7 +90,7 @@ def _counts(found: Purged) -> list[str]:
         "model": found.models,
         "version": found.versions,
     }
-    return [text.counted(count, noun) for noun, count in counts.items() if count] or ["nothing"]
+    return [text.counted(count, noun) for noun, count in counts.items() if count]
 
 
 def _shown(door: Door, refs: list[str]) -> list[Run]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from fixtures.command_line import Mill
@@ -25,7 +27,8 @@ def project(mill: Mill) -> Mill:
 
 
 def test_runs_are_purged_for_good(project: Mill) -> None:
-    assert project.ok("runs", "purge", "--dry-run").out.startswith("would remove nothing; ")
+    nothing = "nothing to remove was deleted before TIME\n"
+    assert project.ok("runs", "purge", "--dry-run").plain == nothing
     ended = project.ok("runs", "purge", "--older-than-days", "0", "--dry-run")
     assert ended.plain == "would remove 1 run; deleted before TIME\n"
     assert ended.err == "Nothing was changed. Leave --dry-run out to do it.\n"
@@ -42,6 +45,25 @@ def test_models_are_purged_for_good(project: Mill) -> None:
     assert ended.plain == "would remove 1 model; deleted before TIME\n"
     ended = project.ok("model", "purge", "--older-than-days", "0")
     assert ended.plain == "removed 1 model; deleted before TIME\n"
+
+
+class Terminal(io.StringIO):
+    """A terminal at which nobody answers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("noun", ["runs", "model"])
+def test_nobody_is_asked_before_nothing_is_removed(
+    project: Mill, monkeypatch: pytest.MonkeyPatch, noun: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal())
+    ended = project.ok(noun, "purge")
+    assert (ended.plain, ended.err) == ("nothing to remove was deleted before TIME\n", "")
+    assert not project.ok(noun, "purge", "--json").record(Purged).dry_run
+    ended = project(noun, "purge", "--older-than-days", "0")
+    assert (ended.code, ended.err.startswith("Remove ")) == (130, True)
 
 
 def test_the_retention_of_the_project_counts(project: Mill) -> None:
