@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from millwright.cli import text
 from millwright.cli.demo_data import draw
 from millwright.cli.demo_facts import (
     APPROVER,
@@ -74,7 +75,7 @@ def tell_rollout(story: Story, ws: Workspace, caller: Caller, running: Running) 
     champion = ws.models.show(ref=f"{NAME}@champion")
     story.say(
         f"rollout     v{rollout.candidate} at {rollout.plan.steps[0] / 100:.0f} % of the keys: "
-        f"{rollout.state.replace('_', ' ')} after {len(rollout.looks)} looks\n"
+        f"{rollout.state.replace('_', ' ')} after {text.counted(len(rollout.looks), 'look')}\n"
         f"            {rollout.why}\n            champion is v{champion.version}"
     )
     return {

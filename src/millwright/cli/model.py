@@ -192,7 +192,8 @@ def approve(
             here.would("models.approve", ref=_spelled(version), alias=alias, reason=reason)
             return
         approval = door.models.approve(ref=ref, alias=alias, reason=reason)
-    here.answer(approval, lambda: approval_lines(approval))
+        names = here.names(door)
+    here.answer(approval, lambda: approval_lines(approval, names))
     spelled = f"{approval.model}@v{approval.version}"
     here.say(f"Now it can be promoted: mill model promote {spelled} --alias {approval.alias}")
 
@@ -209,7 +210,8 @@ def reject(
             here.would("models.reject", ref=_spelled(version), alias=alias, reason=reason)
             return
         approval = door.models.reject(ref=ref, alias=alias, reason=reason)
-    here.answer(approval, lambda: approval_lines(approval))
+        names = here.names(door)
+    here.answer(approval, lambda: approval_lines(approval, names))
 
 
 @app.command()
@@ -225,6 +227,7 @@ def approvals(
         raise typer.BadParameter(f"{state!r} is none of {', '.join(STATES)}")
     with here.door() as door:
         found = door.models.approvals(state=state)
+        names = here.names(door)
     here.answer(
         found,
         lambda: text.table(
@@ -234,9 +237,9 @@ def approvals(
                     f"{one.model}@v{one.version}",
                     one.alias,
                     one.state,
-                    one.requested_by,
+                    names.get(one.requested_by, one.requested_by),
                     text.when(one.requested_us),
-                    one.decided_by,
+                    one.decided_by and names.get(one.decided_by, one.decided_by),
                     one.id,
                 )
                 for one in found
@@ -305,16 +308,17 @@ def history_lines(found: ModelHistory, names: Mapping[str, str]) -> list[str]:
     ]
 
 
-def approval_lines(approval: Approval) -> list[str]:
-    """Return an approval as names and values."""
+def approval_lines(approval: Approval, names: Mapping[str, str]) -> list[str]:
+    """Return an approval as names and values; `names` are those of actors, by id."""
+    asked, decided = approval.requested_by, approval.decided_by
     return text.facts(
         {
             "approval": approval.id,
             "model": f"{approval.model}@v{approval.version}",
             "alias": approval.alias,
             "state": approval.state,
-            "asked by": approval.requested_by,
-            "decided by": approval.decided_by,
+            "asked by": names.get(asked, asked),
+            "decided by": decided and names.get(decided, decided),
             "reason": approval.decision_reason,
         }
     )

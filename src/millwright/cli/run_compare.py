@@ -78,6 +78,8 @@ def comparison_lines(found: RunComparison, here: Session) -> Iterator[str]:
             yield ""
             yield from text.table([title, *heads], [_row(one) for one in values])
     for one in found.code:
+        if not (one.files or one.note):
+            continue
         empty = False
         yield ""
         yield from _code_lines(one, heads[found.runs.index(one.run)], here)

@@ -232,17 +232,19 @@ def cell(run: Run, column: str) -> Value:
         return ATTRIBUTES[column](run)
     group, _, key = column.partition(".")
     if group == "metrics":
-        return "nan" if run.metrics.get(key, 0) is None else run.metrics.get(key)
+        return metric(run.metrics[key]) if key in run.metrics else None
     return (run.params if group == "params" else run.tags).get(key)
 
 
 def metrics_in_short(metrics: Mapping[str, Value]) -> str:
     """Return the first metrics of a run, by name."""
     shown = sorted(metrics.items())[:4]
-    return ", ".join(
-        f"{name} {text.number(value) if isinstance(value, int | float) else value or 'nan'}"
-        for name, value in shown
-    )
+    return ", ".join(f"{name} {text.number(metric(value))}" for name, value in shown)
+
+
+def metric(value: Value) -> float | str:
+    """Return the value of a metric as it is shown; None stands for what is not a number."""
+    return text.NAN if value is None else value
 
 
 def took(run: Run) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -104,7 +105,9 @@ def list_all(
         lambda: text.table(
             shown, [[run_search.cell(one, name) for name in shown] for one in found.runs]
         ),
-        empty="There are no such runs. Make one: mill run FILE.py",
+        empty="There are no runs yet. Make one: mill run FILE.py"
+        if search.is_plain and view is None and not (before or token)
+        else "Nothing fits.",
     )
     if found.next_before is not None:
         here.say(f"There are more; add: --before {found.next_before}")
@@ -118,7 +121,8 @@ def show(ref: Ref) -> None:
     here = session()
     with here.door() as door:
         run = door.runs.show(ref=named(door, ref))
-    here.answer(run, lambda: run_lines(run))
+        names = here.names(door)
+    here.answer(run, lambda: run_lines(run, names))
     if run.kind == "pipeline":
         here.say(f"Its steps: mill runs steps {run.id}")
 
@@ -162,8 +166,8 @@ def logs(ref: Ref) -> None:
     )
 
 
-def run_lines(run: Run) -> list[str]:
-    """Return what a person wants to know of a run."""
+def run_lines(run: Run, names: Mapping[str, str]) -> list[str]:
+    """Return what a person wants to know of a run; `names` are those of actors, by id."""
     lines = text.facts(
         {
             "run": run.id,
@@ -173,7 +177,7 @@ def run_lines(run: Run) -> list[str]:
             "experiment": run.experiment,
             "pipeline": run.pipeline,
             "parent": run.parent,
-            "actor": run.actor,
+            "actor": names.get(run.actor, run.actor),
             "started": text.when(run.start_us),
             "took": took(run),
             "command": " ".join(run.source.command),
@@ -190,7 +194,8 @@ def run_lines(run: Run) -> list[str]:
     if run.error is not None:
         lines += ["", f"error: {run.error.what}"]
         lines += [f"{name}: {words}" for name, words in _rest(run)]
-    for title, block in (("params", run.params), ("metrics", run.metrics), ("tags", run.tags)):
+    metrics = {name: run_search.metric(value) for name, value in run.metrics.items()}
+    for title, block in (("params", run.params), ("metrics", metrics), ("tags", run.tags)):
         if block:
             lines += ["", title, *text.indented(text.facts(dict(sorted(block.items()))))]
     if run.links:

@@ -40,7 +40,8 @@ def list_all() -> None:
                 for one in found
             ],
         ),
-        empty="There are no studies yet; a script begins one through studies.create of a door.",
+        empty="There are no studies yet. Begin one from Python: "
+        "with mw.Workspace.open(mw.find_config()) as door: door.studies.create(…)",
     )
 
 

@@ -6,6 +6,7 @@ is added by the terminal, and never says what the words do not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
@@ -16,6 +17,7 @@ Cell: TypeAlias = "str | int | float | None"
 Style: TypeAlias = Literal["good", "bad", "dim", "strong"]
 
 NOTHING = "-"
+NAN = "NaN"
 _GAP = "  "
 _US_PER_S = 1_000_000
 _ANSI: dict[Style, str] = {"good": "32", "bad": "31", "dim": "2", "strong": "1"}
@@ -67,6 +69,11 @@ def number(value: float | str | None) -> str:
     """
     if value is None or isinstance(value, str):
         return value or NOTHING
+    # As records and pages spell them.
+    if math.isnan(value):
+        return NAN
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
     return f"{value:.4g}"
 
 

@@ -162,6 +162,9 @@ def test_a_model_of_high_risk_waits_for_somebody_else(project: Mill) -> None:
     mill.ok("user", "create", "ada", "--role", "approver")
     yes = mill.ok("model", "approve", "credit@v1", "--as", "ada", "--reason", "seen")
     assert "state  approved" in yes.plain
+    assert "decided by  ada\n" in yes.plain
+    # An approver may not see who else there is; an admin may.
+    assert "act_" not in mill.ok("model", "approvals").out
     assert yes.err == "Now it can be promoted: mill model promote credit@v1 --alias champion\n"
     mill.ok("model", "promote", "credit@v1")
     assert " used " in mill.ok("model", "approvals").out

@@ -139,7 +139,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_recorded(
     ended = project("run", *words)
     assert (ended.code, ended.out) == (code, ""), ended.err
     assert said in ended.err.splitlines()[0]
-    assert project.ok("runs", "list").err == "There are no such runs. Make one: mill run FILE.py\n"
+    assert project.ok("runs", "list").err == "There are no runs yet. Make one: mill run FILE.py\n"
 
 
 def test_a_kind_of_run_that_there_is_not_is_refused(project: Mill) -> None:

@@ -85,3 +85,7 @@ def test_what_cannot_be_compared_is_said(mill: Mill, ids: list[str]) -> None:
     assert mill("runs", "compare", ids[0], "--filter", "metrics.auc > 0").code == 2
     assert mill("runs", "compare", "--filter", "metrics.auc >").code == 2
     assert mill("runs", "compare", ids[0], "run_7zz").code == 3
+
+
+def test_equal_code_leaves_no_empty_heading(mill: Mill, ids: list[str]) -> None:
+    assert "code of" not in mill.ok("runs", "compare", ids[0], ids[2], "--all").out

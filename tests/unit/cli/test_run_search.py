@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from fixtures.command_line import Mill
+from millwright.cli import text
 from millwright.cli.run_search import RunList
 from millwright.core.ids import to_hex
 from millwright.records.runs import MetricPoint, RunSource
@@ -140,3 +143,33 @@ def test_a_page_of_one_experiment_tells_how_to_read_on_in_that_one(project: Mill
     words = ("runs", "list", "--experiment", "churn", "--limit", "3")
     added = project.ok(*words).err.removeprefix("There are more; add: ").split()
     assert names(project, *words[2:], *added) == ["a"]
+
+
+def test_what_is_not_a_number_looks_the_same_everywhere(project: Mill) -> None:
+    with Workspace.open(load_config(environment={}, folder=project.folder)) as door:
+        run = door.runs.start(name="odd", source=SOURCE).id
+        for key, value in (("a", math.nan), ("b", math.inf), ("c", -math.inf)):
+            door.runs.log_batch(run=run, points=[MetricPoint(key=key, value=value, step=1)])
+    listed = project.ok("runs", "list", "--limit", "1").plain
+    assert "a NaN, b Infinity, c -Infinity" in listed
+    shown = project.ok("runs", "show", run).plain
+    assert "metrics\n  a  NaN\n  b  Infinity\n  c  -Infinity\n" in shown
+    columns = project.ok(
+        "runs", "list", "--limit", "1", "--columns", "metrics.a,metrics.b,metrics.d"
+    )
+    assert columns.plain.splitlines()[1] == "NaN  Infinity  -"
+    assert [text.number(one) for one in (math.nan, math.inf, -math.inf)] == [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+    ]
+
+
+def test_a_search_that_finds_nothing_does_not_say_how_to_make_a_run(project: Mill) -> None:
+    for words in (["--filter", "metrics.auc > 2"], ["--pipeline", "p"], ["--kind", "step"]):
+        assert project.ok("runs", "list", *words).err == "Nothing fits.\n"
+
+
+def test_a_run_names_who_made_it(project: Mill) -> None:
+    who = project.ok("whoami", "--json").record(dict[str, object])
+    assert f"actor  {who['name']}\n" in project.ok("runs", "show", "latest").plain

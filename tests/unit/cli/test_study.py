@@ -34,6 +34,10 @@ def project(mill: Mill) -> Mill:
     return mill
 
 
+def test_without_a_study_it_is_said_how_one_begins(mill: Mill) -> None:
+    assert "mw.find_config()" in mill.ok("experiment", "study", "list").err
+
+
 def test_a_study_is_listed_and_shown(project: Mill) -> None:
     listed = project.ok("experiment", "study", "list")
     assert listed.plain.splitlines()[1] == "depths  churn  running  3  maximize auc  0.9  run_ID"
