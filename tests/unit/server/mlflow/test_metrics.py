@@ -54,6 +54,16 @@ def test_the_history_page_by_page(api: Api, run: str) -> None:
     assert (pages, seen) == (4, [n / 4 for n in range(COUNT)])
 
 
+def test_a_page_of_one_history_leads_on_in_no_other(api: Api, run: str) -> None:
+    other = api.run()
+    api.post("runs/log-metric", run_id=other, key="m", value=7, timestamp=1)
+    page = api.get("metrics/get-history", run_id=run, metric_key="m", max_results=5)
+    given = {"run_id": other, "metric_key": "m", "page_token": page["next_page_token"]}
+    status, code, words = api.no("GET", "metrics/get-history", {**given, "max_results": 5})
+    assert (status, code) == (400, INVALID)
+    assert "belongs to another search" in words
+
+
 def test_histories_of_several_runs(api: Api, run: str) -> None:
     other = api.run()
     api.post("runs/log-metric", run_id=other, key="m", value=7, timestamp=1)
