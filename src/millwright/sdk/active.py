@@ -124,16 +124,16 @@ class ActiveRun:
     def abandon(self, error: BaseException) -> None:
         """End the run whose start failed: failed, or as it was if it had begun before."""
         before = self._before
-        if before is None:
+        if not self._goes_on:
             return self.__exit__(type(error), error, error.__traceback__)
-        status = before.status
+        status, problem = ("running", None) if before is None else (before.status, before.error)
         if status == "running":
-            # It may be another process' to end, and is left as it is.
+            # It may be another process' to end, or not be known yet: it is left as it is.
             self._owned, status = False, "finished"
         if self._surroundings is not None:
             self._surroundings.drop()
             self._surroundings = None
-        return self.end(status, error=before.error)
+        return self.end(status, error=problem)
 
     @property
     def ended(self) -> bool:

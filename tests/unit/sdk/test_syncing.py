@@ -18,7 +18,7 @@ from fixtures.away import FakeHome
 from fixtures.example_host import running
 from fixtures.serving import wait_until
 from millwright.core.clock import SystemClock
-from millwright.core.errors import Conflict, Unreachable
+from millwright.core.errors import Conflict, Invalid, Unreachable
 from millwright.doors.door import Door
 from millwright.sdk.active import ActiveRun
 from millwright.sdk.current import Options, attach_run, start_in
@@ -180,6 +180,25 @@ def test_the_log_of_a_run_that_went_on_offline_goes_behind_the_one_that_is_there
     assert log is not None
     door.artifacts.fetch(log, tmp_path / "log")
     assert (tmp_path / "log").read_text() == "online\noffline\n"
+
+
+def test_a_start_that_fails_offline_leaves_a_run_that_had_ended_as_it_was(
+    config: Config, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with start_in(config, "once", options=QUIET) as run:
+        pass
+
+    def open_door(config: Config, *, create: bool = False) -> Door:
+        raise Unreachable("no server answers")
+
+    with monkeypatch.context() as patched:
+        for module in ("current", "route", "syncing"):
+            patched.setattr(f"millwright.sdk.{module}.open_door", open_door)
+        with pytest.raises(Invalid):
+            start_in(config, run_id=run.id, params={"": 1}, options=QUIET)
+    sync_spool(config)
+    found = door.runs.show(ref=run.id)
+    assert (found.status, found.error) == ("finished", None)
 
 
 def test_what_a_worker_could_not_send_comes_before_the_end_of_its_run(
