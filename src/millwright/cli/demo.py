@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -103,7 +105,8 @@ def demo(
     )
     stages = told.run()
     say(f"done        in {time.monotonic() - started:.1f} s")
-    say(f"look further: cd {root} && mill up    (and: mill status, mill model history demo)")
+    mill = called(current.environment.get("PATH", ""))
+    say(f"look further: cd {root} && {mill} up    (and: {mill} status, {mill} model history demo)")
     if current.given.json:
         public = {name: stage for name, stage in stages.items() if name != "traffic"}
         current.print_json(
@@ -122,8 +125,17 @@ def demo(
         raise NeedsApproval(
             "demo@v2 waits for approval",
             why="the model is of high risk, so somebody other than the requester must agree",
-            fix=f"cd {root} && mill model approve demo@v2 --as demo-approver",
+            fix=f"cd {root} && {mill} model approve demo@v2 --as demo-approver",
         )
+
+
+def called(path: str) -> str:
+    """Return how `mill` is called from any folder, given PATH: in full where it is not on it."""
+    if shutil.which("mill", path=path):
+        return "mill"
+    beside = Path(sys.executable).with_name("mill")
+    python = shlex.quote(sys.executable)
+    return shlex.quote(str(beside)) if beside.is_file() else f"{python} -m millwright"
 
 
 def _folder(
