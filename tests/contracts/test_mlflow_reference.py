@@ -6,8 +6,10 @@ import re
 from typing import cast
 
 from contracts.house import ROOT
+from millwright.access.roles import PERMISSIONS
 from millwright.artifacts.store import ArtifactStore
 from millwright.core.clock import SystemClock
+from millwright.records.access import Permission
 from millwright.server.host import Host
 from millwright.server.mlflow.app import MlflowApp
 from millwright.server.mlflow.transfer import FILES, PARTS
@@ -41,3 +43,21 @@ def test_every_route_stands_on_the_page_with_what_it_needs() -> None:
     }
     streamed = {(method, path, needs.replace("`", "")) for method, path, needs in STREAMED}
     assert written == served | streamed
+
+
+def test_the_roles_and_what_they_hold_stand_on_the_page() -> None:
+    text = PAGE.read_text(encoding="utf-8").partition("\n## Roles and permissions\n")[2]
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    held = {
+        (role, row[0].strip("`"))
+        for row in rows
+        for role, said in zip(head[1:], row[1:], strict=True)
+        if said == "yes"
+    }
+    assert held == {(role, one) for role, all_of in PERMISSIONS.items() for one in all_of}
+    assert {row[0].strip("`") for row in rows} == set(Permission)
+    assert head[1:] == list(PERMISSIONS)
