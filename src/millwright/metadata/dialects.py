@@ -27,7 +27,7 @@ from millwright.core.errors import (
     Unreachable,
     Unsupported,
 )
-from millwright.metadata.connection import Commit, Connection, Value
+from millwright.metadata.connection import Commit, Connection, Value, use_log
 
 if TYPE_CHECKING:
     import psycopg
@@ -135,7 +135,7 @@ class Sqlite:
                 check_same_thread=False,
                 cached_statements=512,
             )
-            connection.execute("PRAGMA journal_mode=WAL")
+            use_log(connection, wait_s=BUSY_TIMEOUT_S)
             # FULL: a commit that was acknowledged survives a power cut; the journal, the
             # registry and the jobs need no less. Points of metrics do: there an fsync for each
             # would cost more than all else together.

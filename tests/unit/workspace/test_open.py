@@ -204,7 +204,10 @@ class TestOpen:
         after = sorted(path.name for path in home.path.iterdir() if "db-" not in path.name)
         assert after == before
 
-    def test_an_empty_folder_is_no_home(self, tmp_path: Path) -> None:
+    def test_an_empty_folder_is_no_home(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
         with pytest.raises(NotFound, match="there is no home in") as caught:
             Home.open(tmp_path / "nowhere")
         assert (caught.value.exit_code, caught.value.fix) == (
