@@ -63,11 +63,11 @@ class Promotions:
         with self._database.read() as tx:
             version = find_version(tx, act.project_key, ref)
             pointed = model_tables.find_alias(tx, model_pk=version.model_pk, alias=CHAMPION)
+            is_champion = pointed is not None and pointed.pk == version.pk
             if not find_model(tx, act.project_key, version.name).governed:
                 # Its alias was set without a gate; what answers requests passes one all the same.
                 self._check_gate(tx, version, CHAMPION, pointed=None)
-            is_champion = pointed is not None and pointed.pk == version.pk
-            if is_champion:
+            elif is_champion:
                 self._check_let_pass(tx, version, CHAMPION)
         if CHAMPION in self._policy.protected and not is_champion:
             raise Refused(
@@ -134,13 +134,12 @@ class Promotions:
         if find_model(tx, act.project_key, version.name).governed:
             self._check_let_pass(tx, find_version(tx, act.project_key, version.id), alias)
 
-    def guard_name(self, tx: Writer, act: Act, model: ModelRow) -> None:
+    def guard_name(self, tx: Writer, model: ModelRow) -> None:
         """Check that a model's name may be given up, in the transaction that does so.
 
         Raises Refused where somebody asks for the model by a protected alias: under the name that
         is free then anybody could register what passed no gate.
         """
-        del act
         if not model.governed:
             return
         moves = model_tables.list_alias_changes(tx, model_pk=model.pk)

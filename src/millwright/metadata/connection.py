@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal, Protocol, TypeAlias
@@ -69,20 +67,3 @@ def close_quietly(connection: Connection) -> None:
     """Close a connection of which nothing more is wanted, however it has died."""
     with suppress(Exception):
         connection.close()
-
-
-def use_log(connection: sqlite3.Connection, *, wait_s: float) -> None:
-    """Have a file use a write-ahead log; two that make it so at once wait for each other.
-
-    SQLite asks no busy handler here (https://sqlite.org/c3ref/busy_handler.html), so we do.
-    """
-    until_s = time.monotonic() + wait_s
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until_s:
-                raise
-            time.sleep(0.01)
-        else:
-            return

@@ -7,11 +7,10 @@ SQL is written by hand once, with `:name` parameters, in the words both database
 
 from __future__ import annotations
 
-import json
-import re
 import sqlite3
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+import time
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -27,16 +26,14 @@ from millwright.core.errors import (
     Unreachable,
     Unsupported,
 )
-from millwright.metadata.connection import Commit, Connection, Value, use_log
+from millwright.metadata.connection import Commit, Connection
+from millwright.metadata.parameters import by_name, by_place
 
 if TYPE_CHECKING:
     import psycopg
 
 SQLITE_FLOOR = (3, 37, 0)
 BUSY_TIMEOUT_S = 30.0
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
-_LISTED = re.compile(r"json_each\((:[a-z_][a-z0-9_]*)\)")
-"""A list of values that is one parameter, as `in_list` spells it."""
 
 
 class Collided(TimedOut):
@@ -66,6 +63,13 @@ class Dialect(Protocol):
 
     def placed(self, text: str) -> str:
         """Return `text` with its parameters as the driver wants them where they come in order."""
+        ...
+
+    def in_turn(self, sql: str, rows: int) -> tuple[str, str]:
+        """Return the statement that begins to read rows in turn, and that for `rows` more.
+
+        The latter is empty where the driver's own cursor gives them without holding all.
+        """
         ...
 
     def like(self, column: str, pattern: str, *, ignore_case: bool) -> str:
@@ -135,7 +139,7 @@ class Sqlite:
                 check_same_thread=False,
                 cached_statements=512,
             )
-            use_log(connection, wait_s=BUSY_TIMEOUT_S)
+            _use_log(connection)
             # FULL: a commit that was acknowledged survives a power cut; the journal, the
             # registry and the jobs need no less. Points of metrics do: there an fsync for each
             # would cost more than all else together.
@@ -158,7 +162,12 @@ class Sqlite:
 
     def placed(self, text: str) -> str:
         """Return `text` with each `:name` written `?`."""
-        return _by_place(text, "?")
+        return by_place(text, "?")
+
+    def in_turn(self, sql: str, rows: int) -> tuple[str, str]:
+        """Return `sql` as it is: rows are read as they are asked for."""
+        del rows
+        return sql, ""
 
     def like(self, column: str, pattern: str, *, ignore_case: bool) -> str:
         """Return a LIKE that minds case, or one over lower-case texts."""
@@ -230,6 +239,23 @@ class Sqlite:
         return str(self.path)
 
 
+def _use_log(connection: sqlite3.Connection) -> None:
+    """Have a file use a write-ahead log; two that make it so at once wait for each other.
+
+    SQLite asks no busy handler here (https://sqlite.org/c3ref/busy_handler.html), so we do.
+    """
+    until_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until_s:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
 class Postgres:
     """A PostgreSQL database, reached through psycopg (the extra `millwright[postgres]`)."""
 
@@ -255,6 +281,7 @@ class Postgres:
                 fix="pip install 'millwright[postgres]'",
             ) from error
         self._driver = psycopg
+        self._cursors = count()
         self.url = url
 
     can_relax = False
@@ -273,11 +300,16 @@ class Postgres:
 
     def sql(self, text: str) -> str:
         """Return `text` with `:name` written `%(name)s`, and lists as PostgreSQL reads them."""
-        return _pyformat(text)
+        return by_name(text)
 
     def placed(self, text: str) -> str:
         """Return `text` with each `:name` written `%s`."""
-        return _by_place(text.replace("%", "%%"), "%s")
+        return by_place(text.replace("%", "%%"), "%s")
+
+    def in_turn(self, sql: str, rows: int) -> tuple[str, str]:
+        """Return the making of a cursor of the server's, which ends with the transaction."""
+        name = f"in_turn_{next(self._cursors)}"
+        return f"DECLARE {name} NO SCROLL CURSOR FOR {sql}", f"FETCH {rows} FROM {name}"
 
     def like(self, column: str, pattern: str, *, ignore_case: bool) -> str:
         """Return LIKE or ILIKE, with no character that escapes, as on SQLite."""
@@ -334,17 +366,6 @@ class Postgres:
         return f"{parts.hostname or 'local'}:{parts.port or 5432}{parts.path}"
 
 
-@lru_cache(maxsize=2048)
-def _pyformat(text: str) -> str:
-    listed = _LISTED.sub(r"jsonb_array_elements_text(CAST(\1 AS jsonb)) AS listed(value)", text)
-    return _PARAMETER.sub(r"%(\1)s", listed.replace("%", "%%"))
-
-
-@lru_cache(maxsize=64)
-def _by_place(text: str, mark: str) -> str:
-    return _PARAMETER.sub(mark, text)
-
-
 def dialect_for(address: str) -> Dialect:
     """Return the dialect for `postgresql://…`, `sqlite:///PATH` or a plain path.
 
@@ -362,29 +383,6 @@ def dialect_for(address: str) -> Dialect:
         why="it keeps its state in SQLite or PostgreSQL",
         fix="give a path, sqlite:///PATH or postgresql://USER@HOST/NAME",
     )
-
-
-def in_list(name: str, values: Sequence[int] | Sequence[str]) -> tuple[str, dict[str, Value]]:
-    """Return what stands behind IN for these values, and its parameters; none match nothing.
-
-    However many there are, they are one parameter: the statement stays the same text, and
-    Python's SQLite driver takes time by the square of the number of named parameters.
-    """
-    if not values:
-        return "(NULL)", {}
-    if len(values) == 1:
-        # As with `=`, an index may then tell the order too.
-        return f"(:{name})", {name: values[0]}
-    texts = [value for value in values if isinstance(value, str)]
-    if any("\0" in text for text in texts):
-        # SQLite before 3.45 reads a text in JSON up to its first NUL.
-        params: dict[str, Value] = {f"{name}_{at}": text for at, text in enumerate(texts)}
-        return "(" + ", ".join(f":{key}" for key in params) + ")", params
-    value = "value" if texts else "CAST(value AS BIGINT)"
-    # Not as ASCII: a lone surrogate is refused by the driver, as everywhere.
-    return f"(SELECT {value} FROM json_each(:{name}))", {
-        name: json.dumps(list(values), ensure_ascii=False)
-    }
 
 
 def _unstorable(error: Exception) -> Invalid | None:

@@ -57,18 +57,9 @@ class Reader:
         Another statement of this transaction would end it: read what else is needed before, and
         read on to the end.
         """
-        if self.dialect.name != "sqlite":
-            # Without a cursor of the server's, its driver holds the whole answer.
-            self._execute(f"DECLARE iterated NO SCROLL CURSOR FOR {sql}", params)
-            full = True
-            while full:
-                found = self.raw(f"FETCH {ROWS_AT_ONCE} FROM iterated")
-                full = len(found) == ROWS_AT_ONCE
-                yield from found
-            self._execute("CLOSE iterated", {})
-            return
-        self._execute(sql, params)
-        while rows := self._cursor.fetchmany(ROWS_AT_ONCE):
+        begin, more = self.dialect.in_turn(sql, ROWS_AT_ONCE)
+        self._execute(begin, params)
+        while rows := self.raw(more) if more else self._cursor.fetchmany(ROWS_AT_ONCE):
             yield from cast("list[Row]", rows)
 
     def first(self, shape: type[T], sql: str, **params: Value) -> T | None:

@@ -16,8 +16,10 @@ from millwright.core.errors import Conflict, NotFound
 from millwright.core.refs import check_model_name
 from millwright.journal.leaves import short_texts
 from millwright.metadata.database import Database, Writer
+from millwright.metadata.tables import deployments as deployment_tables
 from millwright.metadata.tables import model_changes as tables
 from millwright.metadata.tables import models as model_tables
+from millwright.metadata.tables.deployments import DeploymentRow
 from millwright.metadata.tables.models import ModelRow, VersionRow
 from millwright.records.events import (
     Act,
@@ -36,7 +38,7 @@ ONE_AT_A_TIME: frozenset[Stage] = frozenset({"Staging", "Production"})
 
 StageGuard: TypeAlias = Callable[[Writer, Act, ModelVersion, Stage], None]
 """Called before a version is moved to a stage; raises Refused or NeedsApproval to stop it."""
-NameGuard: TypeAlias = Callable[[Writer, Act, ModelRow], None]
+NameGuard: TypeAlias = Callable[[Writer, ModelRow], None]
 """Called before a model gives up its name; raises Refused to stop it."""
 
 
@@ -86,7 +88,7 @@ class Changes:
                 return
             if model_tables.find_model(tx, project=act.project_key, name=new_name) is not None:
                 raise NameTaken(new_name)
-            self._guard_name(tx, act, row)
+            self._guard_name(tx, row)
             tables.rename_model(tx, pk=row.pk, name=new_name, now_us=self._clock.now_us())
             self._note(tx, act, row, ModelRenamed(name=new_name, previous=row.name))
 
@@ -118,10 +120,10 @@ class Changes:
             row = find_model(tx, act.project_key, name)
             _check_idle(
                 row.name,
-                tables.list_deployments(tx, model_pk=row.pk),
+                [one for one in _deployments(tx, act) if one.model_pk == row.pk],
                 fix="put the versions away that nobody is answered by: mill model delete NAME@vN",
             )
-            self._guard_name(tx, act, row)
+            self._guard_name(tx, row)
             tables.delete_model(tx, row, now_us=self._clock.now_us())
             self._note(tx, act, row, ModelDeleted(name=row.name))
 
@@ -188,10 +190,13 @@ class Changes:
                         f"mill model promote {row.name}@vN --alias {alias}" for alias in aliases
                     ),
                 )
-            deployed = tables.list_deployments(tx, model_pk=row.model_pk, version=row.id)
             _check_idle(
                 f"{row.name}@v{row.version}",
-                deployed,
+                [
+                    one
+                    for one in _deployments(tx, act)
+                    if row.id in {variant.model_version for variant in one.variants}
+                ],
                 fix=f"let another answer first: mill deploy promote DEPLOYMENT {row.name}@vN",
             )
             now_us = self._clock.now_us()
@@ -285,9 +290,14 @@ class Changes:
         self._recorder.append(tx, act, replace(detail, reason=act.reason), [subject])
 
 
-def _check_idle(what: str, deployments: list[str], *, fix: str) -> None:
-    if deployments:
+def _deployments(tx: Writer, act: Act) -> list[DeploymentRow]:
+    return deployment_tables.list_deployments(tx, project=act.project_key)
+
+
+def _check_idle(what: str, answering: list[DeploymentRow], *, fix: str) -> None:
+    if answering:
+        names = ", ".join(one.name for one in answering)
         raise Conflict(
-            f"{what} cannot be deleted: the deployment {', '.join(deployments)} answers by it",
+            f"{what} cannot be deleted: the deployment {names} answers by it",
             fix=fix,
         )

@@ -15,9 +15,9 @@ from millwright.journal.leaves import short_texts
 from millwright.journal.log import Journal
 from millwright.metadata.connection import Value
 from millwright.metadata.database import Database, Reader, Writer
-from millwright.metadata.dialects import in_list
 from millwright.metadata.filters import Order, Vocabulary, check_terms, parse_filter, parse_order
 from millwright.metadata.paging import read_token, scope_of, write_token
+from millwright.metadata.parameters import in_list
 from millwright.metadata.tables import finding
 from millwright.metadata.tables import inputs as input_tables
 from millwright.metadata.tables import logged_models as tables

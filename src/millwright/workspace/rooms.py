@@ -111,8 +111,8 @@ class Rooms(TrackingRooms):
         def ask_policy(tx: Writer, act: Act, version: ModelVersion, stage: Stage) -> None:
             self.promotions.guard_stage(tx, act, version, stage)
 
-        def ask_name(tx: Writer, act: Act, model: ModelRow) -> None:
-            self.promotions.guard_name(tx, act, model)
+        def ask_name(tx: Writer, model: ModelRow) -> None:
+            self.promotions.guard_name(tx, model)
 
         return Changes(
             self.database, self.journal, self.clock, guard=ask_policy, guard_name=ask_name

@@ -8,8 +8,8 @@ import pytest
 
 from millwright.core.errors import Conflict, Corrupt, Denied, Invalid, Unreachable, Unsupported
 from millwright.metadata.database import Database
-from millwright.metadata.dialects import in_list
 from millwright.metadata.migrations.upgrade import HEAD, revision_of, upgrade
+from millwright.metadata.parameters import in_list
 
 INSERT = "INSERT INTO project (id, name, created_us) VALUES (:id, :name, :now) RETURNING pk"
 
@@ -142,6 +142,25 @@ class TestSchema:
         for thread in threads:
             thread.join()
         assert [revision_of(database) for database in databases] == [HEAD, HEAD]
+
+    def test_many_that_open_a_new_file_at_once_wait_for_each_other(self, tmp_path: Path) -> None:
+        together = threading.Barrier(6)
+        seen: list[int | None] = []
+
+        def look(database: Database) -> None:
+            together.wait()
+            with database.read() as tx:
+                seen.append(tx.value(int, "SELECT 1"))
+
+        for number in range(40):
+            database = Database.at(str(tmp_path / f"{number}.db"))
+            threads = [threading.Thread(target=look, args=(database,)) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            database.close()
+        assert seen == [1] * 240
 
 
 class TestBadStores:

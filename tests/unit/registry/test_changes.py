@@ -20,7 +20,7 @@ def no_production(tx: Writer, act: Act, version: ModelVersion, stage: Stage) -> 
         raise Refused("the gate said no")
 
 
-def any_name(tx: Writer, act: Act, model: ModelRow) -> None:
+def any_name(tx: Writer, model: ModelRow) -> None:
     """Let every name be given up."""
 
 

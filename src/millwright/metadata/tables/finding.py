@@ -12,9 +12,9 @@ from typing import cast
 
 from millwright.metadata.connection import Value
 from millwright.metadata.database import Reader
-from millwright.metadata.dialects import in_list
 from millwright.metadata.filters import Clause, Order
 from millwright.metadata.paging import Cursor, Term, behind, order_by
+from millwright.metadata.parameters import in_list
 
 
 @dataclass(frozen=True, slots=True)

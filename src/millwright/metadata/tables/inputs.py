@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from millwright.core.ids import LoggedModelId
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import in_list
+from millwright.metadata.parameters import in_list
 from millwright.records.runs import LoggedDataset, ModelUse
 
 

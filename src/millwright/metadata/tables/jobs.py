@@ -13,7 +13,7 @@ import msgspec
 from millwright.core.ids import ActorId, EventId, JobId, ProjectId, RequestId
 from millwright.metadata.connection import Value
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import in_list
+from millwright.metadata.parameters import in_list
 from millwright.records.jobs import Job, JobError, JobState
 
 _JOB = """

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from millwright.metadata.connection import Value
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import in_list
+from millwright.metadata.parameters import in_list
 
 SEQUENCER_LOCK = 0x6D6A6E6C  # "mjnl": PostgreSQL's advisory lock for giving places.
 

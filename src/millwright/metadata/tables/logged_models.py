@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from millwright.core.ids import ActorId, LoggedModelId, RunId
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import in_list
+from millwright.metadata.parameters import in_list
 from millwright.metadata.tables.telemetry import spelled
 from millwright.records.runs import LoggedModel, LoggedModelMetric, LoggedModelStatus
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import in_list
+from millwright.metadata.parameters import in_list
 from millwright.metadata.tables.models import MODEL, VERSION, ModelRow, VersionRow
 
 DELETED = "~deleted/"
@@ -132,17 +132,6 @@ def delete_model(tx: Writer, row: ModelRow, *, now_us: int) -> None:
         hidden=f"{DELETED}{row.id}",
         name=row.name,
         now=now_us,
-    )
-
-
-def list_deployments(tx: Reader, *, model_pk: int, version: str = "") -> list[str]:
-    """Return the names of the deployments that answer by a model, or by that version of it."""
-    return tx.column(
-        str,
-        "SELECT name FROM deployment WHERE model_pk = :model AND variants_json LIKE :named "
-        "ORDER BY name",
-        model=model_pk,
-        named=f"%{version}%",
     )
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from millwright.core.ids import ModelId, ModelVersionId
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import in_list
+from millwright.metadata.parameters import in_list
 
 
 class DeletedVersion(Struct, frozen=True, kw_only=True):

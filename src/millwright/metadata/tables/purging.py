@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from millwright.core.ids import ExperimentId, LoggedModelId, RunId
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import in_list
+from millwright.metadata.parameters import in_list
 
 _LOGGED = ("metric_point", "metric_latest", "run_param", "run_tag", "run_link", "run_dataset")
 _OF_MODEL = ("logged_model_param", "logged_model_tag", "logged_model_metric", "run_model")

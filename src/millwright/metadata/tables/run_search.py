@@ -17,9 +17,9 @@ from typing import Literal, TypeAlias, cast
 
 from millwright.metadata.connection import Value
 from millwright.metadata.database import Reader
-from millwright.metadata.dialects import in_list
 from millwright.metadata.filters import Clause, Field, Order
 from millwright.metadata.paging import Cursor, Term, behind, foreign_token, order_by
+from millwright.metadata.parameters import in_list
 from millwright.metadata.tables.telemetry import Keys
 
 View: TypeAlias = Literal["active", "deleted", "all"]

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import in_list
+from millwright.metadata.parameters import in_list
 from millwright.records.runs import (
     LoggedDataset,
     MetricPoint,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import in_list
+from millwright.metadata.parameters import in_list
 
 
 class StudyRow(Struct, frozen=True, kw_only=True):

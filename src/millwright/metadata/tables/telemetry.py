@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from millwright.metadata.database import Reader, Writer
-from millwright.metadata.dialects import in_list
+from millwright.metadata.parameters import in_list
 from millwright.records.runs import Infinite, MetricPoint
 
 MAX_KNOWN_KEYS = 50_000

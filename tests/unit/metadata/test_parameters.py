@@ -6,7 +6,7 @@ import pytest
 
 from millwright.core.errors import Invalid
 from millwright.metadata.database import Database
-from millwright.metadata.dialects import in_list
+from millwright.metadata.parameters import in_list
 
 NAMES = ["plain", 'it\'s "quoted"', "żółć 😀", "100%", "back\\slash", ":name", "", "1"]
 
