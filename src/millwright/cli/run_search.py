@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -12,7 +11,7 @@ from msgspec import Struct
 
 from millwright.cli import text
 from millwright.cli.located import located
-from millwright.core.ids import RunId, from_hex
+from millwright.core.ids import RunId, in_our_spelling
 from millwright.core.refs import LATEST
 from millwright.doors.door import Door
 from millwright.doors.runs import RunPage
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 KINDS: tuple[RunKind, ...] = ("script", "pipeline", "step")
 PAGE = 1000
-_HEX = re.compile(r"[0-9a-fA-F]{32}")
 
 Ref = Annotated[
     str, typer.Argument(metavar="RUN", help="An id, a unique beginning of one, or `latest`.")
@@ -186,15 +184,10 @@ def count(door: Door, search: Search) -> int:
         )
 
 
-def as_id(ref: str) -> str:
-    """Return the id of the run that MLflow's 32 hexadecimal digits name; else `ref` itself."""
-    return from_hex(ref, "run") if _HEX.fullmatch(ref) else ref
-
-
 def named(door: Door, ref: str) -> str:
-    """Return the id of the newest run that is no step, for `latest`; else as `as_id` does."""
+    """Return the id of the newest run that is no step, for `latest`; else `ref` in our spelling."""
     if ref != LATEST:
-        return as_id(ref)
+        return in_our_spelling(ref, "run")
     newest = newest_runs(door, KINDS[:2], limit=1).runs
     return newest[0].id if newest else ref
 

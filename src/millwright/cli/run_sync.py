@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from millwright.cli.run_search import as_id
 from millwright.cli.session import session
 from millwright.core.errors import Unreachable
-from millwright.core.ids import RunId, parse_id
+from millwright.core.ids import RunId, in_our_spelling, parse_id
 
 if TYPE_CHECKING:
     from millwright.sdk.syncing import SyncReport
@@ -28,7 +27,7 @@ def sync(
     from millwright.sdk.syncing import sync_spool
 
     here = session()
-    wanted = None if run is None else RunId(parse_id(as_id(run), "run"))
+    wanted = None if run is None else RunId(parse_id(in_our_spelling(run, "run"), "run"))
     report = sync_spool(here.config(), run=wanted)
     told = {
         "delivered": report.delivered,

@@ -19,7 +19,7 @@ from millwright.cli.run_sync import sync
 from millwright.cli.session import session
 from millwright.cli.verbs import Limit, noun
 from millwright.core.errors import Invalid, NotFound
-from millwright.core.ids import RunId
+from millwright.core.ids import RunId, in_our_spelling
 from millwright.records.pipelines import PipelineRun, StepRun
 from millwright.records.runs import Run
 from millwright.tracking.columns import check_columns, fields_of
@@ -89,7 +89,7 @@ def list_all(
                 search.kinds,
                 experiment=next(iter(search.experiments), None),
                 pipeline=pipeline,
-                before=None if before is None else RunId(run_search.as_id(before)),
+                before=None if before is None else RunId(in_our_spelling(before, "run")),
                 limit=limit,
             )
             found = RunList(runs=page.runs, next_before=page.next_before)

@@ -217,6 +217,15 @@ def from_hex(digits: str, prefix: str) -> str:
     return f"{prefix}_{encode(int(digits, 16))}"
 
 
+def in_our_spelling(text: str, prefix: str) -> str:
+    """Return the id with `prefix` for 32 hexadecimal digits, behind `m-` too, or `text` itself.
+
+    Tools that speak MLflow's protocol spell ids so; of ours none looks like that.
+    """
+    digits = text.removeprefix("m-")
+    return from_hex(digits, prefix) if _HEX.fullmatch(digits) else text
+
+
 def made_at_us(text: str) -> int:
     """Return when the id was made, in microseconds since 1970 UTC, to the millisecond."""
     return (decode(text.partition("_")[2]) >> 80) * 1000

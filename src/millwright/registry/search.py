@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from millwright.core.errors import Invalid
-from millwright.core.ids import from_hex
+from millwright.core.ids import in_our_spelling
 from millwright.metadata.database import Database, Reader
 from millwright.metadata.filters import Clause, Vocabulary, parse_filter, parse_order
 from millwright.metadata.paging import read_token, scope_of, write_token
@@ -59,11 +60,13 @@ _VERSION_ATTRIBUTES: Mapping[str, Spelled] = MappingProxyType(
     {
         "name": Spelled("m.name"),
         "version_number": Spelled("v.version", is_number=True),
-        "run_id": Spelled("coalesce(v.run_id, '')"),
+        "run_id": Spelled("coalesce(v.run_id, '')", stored=partial(in_our_spelling, prefix="run")),
         "source_path": Spelled("v.source"),
         "stage": Spelled("v.stage"),
         "digest": Spelled("v.digest"),
-        "logged_model": Spelled("coalesce(v.logged_model, '')"),
+        "logged_model": Spelled(
+            "coalesce(v.logged_model, '')", stored=partial(in_our_spelling, prefix="lgm")
+        ),
         "creation_timestamp": Spelled("v.created_us / 1000", is_number=True),
         "last_updated_timestamp": Spelled("v.changed_us / 1000", is_number=True),
     }
@@ -145,7 +148,7 @@ class Searches:
         """
         _check_limit(limit, MAX_VERSIONS)
         parsed = parse_filter(filter_, VERSIONS)
-        clauses, prompts = _without_prompts([_in_our_ids(clause) for clause in parsed])
+        clauses, prompts = _without_prompts(parsed)
         orders = parse_order(order, VERSIONS)
         changed = () if orders else (("v.changed_us / 1000", True),)
         scope = Scope(
@@ -216,21 +219,6 @@ def _without_prompts(clauses: Sequence[Clause]) -> tuple[list[Clause], str]:
         else:
             rest.append(clause)
     return rest, _OF_PROMPT if wanted else f"NOT {_OF_PROMPT}"
-
-
-def _in_our_ids(clause: Clause) -> Clause:
-    if clause.field.entity != "attribute" or clause.field.key != "run_id":
-        return clause
-    if isinstance(clause.value, tuple):
-        return replace(clause, value=tuple(_run_id(one) for one in clause.value))
-    return replace(clause, value=_run_id(str(clause.value)))
-
-
-def _run_id(text: str) -> str:
-    try:
-        return from_hex(text, "run")
-    except Invalid:
-        return text
 
 
 def _check_limit(limit: int, most: int) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 from millwright.core.clock import Clock
 from millwright.core.errors import Invalid, NotFound
-from millwright.core.ids import LoggedModelId, RunId, new_id, parse_id
+from millwright.core.ids import LoggedModelId, RunId, in_our_spelling, new_id, parse_id
 from millwright.core.refs import check_title
 from millwright.journal.leaves import short_texts
 from millwright.journal.log import Journal
@@ -71,11 +72,15 @@ VOCABULARY = Vocabulary(
 )
 ATTRIBUTES: Mapping[str, Spelled] = MappingProxyType(
     {
-        "id": Spelled("m.id"),
+        "id": Spelled("m.id", stored=partial(in_our_spelling, prefix="lgm")),
         "name": Spelled("m.name"),
         "type": Spelled("m.type"),
         "status": Spelled("upper(m.status)"),
-        "run": Spelled("(SELECT r.id FROM run r WHERE r.pk = m.run_pk)", nullable=True),
+        "run": Spelled(
+            "(SELECT r.id FROM run r WHERE r.pk = m.run_pk)",
+            nullable=True,
+            stored=partial(in_our_spelling, prefix="run"),
+        ),
         "created": Spelled("m.created_us / 1000", is_number=True),
         "changed": Spelled("m.changed_us / 1000", is_number=True),
     }

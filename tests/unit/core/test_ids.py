@@ -88,3 +88,12 @@ def test_an_unknown_prefix_and_broken_hex_are_invalid() -> None:
         ids.new_id("xyz")
     with pytest.raises(Invalid, match="32 hexadecimal digits"):
         ids.from_hex("0x" + "0" * 30, "run")
+
+
+def test_ids_as_mlflow_spells_them_are_ours_and_other_texts_stay() -> None:
+    run, model = ids.new_id("run"), ids.new_id("lgm")
+    assert ids.in_our_spelling(ids.to_hex(run), "run") == run
+    assert ids.in_our_spelling(ids.to_hex(run).upper(), "run") == run
+    assert ids.in_our_spelling(f"m-{ids.to_hex(model)}", "lgm") == model
+    for text in (run, "latest", "", "m-", "f" * 31, f"{ids.to_hex(run)}0"):
+        assert ids.in_our_spelling(text, "run") == text

@@ -6,8 +6,8 @@ Runs have a search of their own (`run_search`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 from millwright.metadata.connection import Value
@@ -26,6 +26,8 @@ class Spelled:
     is_number: bool = False
     order: str | None = None
     """What to order by instead."""
+    stored: Callable[[str], str] | None = None
+    """How a text that is compared whole is spelled in the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ def find(
 
 def _condition(tx: Reader, scope: Scope, clause: Clause, given: dict[str, Value]) -> str:
     if clause.field.entity == "attribute":
-        return _compare(tx, scope.attributes[clause.field.key].sql, clause, given)
+        spelled = scope.attributes[clause.field.key]
+        return _compare(tx, spelled.sql, _as_stored(clause, spelled), given)
     inner = _keyed(scope.children[clause.field.entity], clause.field.key, given)
     if clause.op == "IS NULL":
         return f"NOT EXISTS (SELECT 1 {inner})"
@@ -95,6 +98,14 @@ def _condition(tx: Reader, scope: Scope, clause: Clause, given: dict[str, Value]
         unequal = clause.op == "!="
         compared = f"({compared} OR c.nan = 1)" if unequal else f"(c.nan = 0 AND {compared})"
     return f"EXISTS (SELECT 1 {inner} AND {compared})"
+
+
+def _as_stored(clause: Clause, spelled: Spelled) -> Clause:
+    if spelled.stored is None or clause.op in {"LIKE", "ILIKE"}:
+        return clause
+    if isinstance(clause.value, tuple):
+        return replace(clause, value=tuple(spelled.stored(one) for one in clause.value))
+    return replace(clause, value=spelled.stored(str(clause.value)))
 
 
 def _keyed(rows: str, key: str, given: dict[str, Value]) -> str:

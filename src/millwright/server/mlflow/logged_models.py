@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 from msgspec import Struct
 
-from millwright.core.errors import Invalid, NotFound
-from millwright.core.ids import from_hex
+from millwright.core.errors import NotFound
 from millwright.doors.logged_models import DatasetRef, MeasuredOrder
-from millwright.metadata.filters import parse_filter
 from millwright.records.access import Permission
 from millwright.records.runs import LoggedModel, LoggedModelStatus
 from millwright.server.mlflow import checks
@@ -22,7 +18,6 @@ from millwright.server.mlflow.experiments import Pair, active_experiment
 from millwright.server.mlflow.spelling import Json, model_json
 from millwright.server.mlflow.transfer import safe_path
 from millwright.tracking.files import model_folder
-from millwright.tracking.logged_models import VOCABULARY
 from millwright.tracking.telemetry import ParamChanged
 
 BASE = "/2.0/mlflow/logged-models"
@@ -35,9 +30,6 @@ STATUSES: Mapping[str, LoggedModelStatus] = {
     "3": "failed",
 }
 MAX_PAGE = 100
-_QUOTED_ID = re.compile(r"(?P<quote>['\"])(?:m-)?(?P<digits>[0-9a-f]{32})(?P=quote)")
-_ID_PREFIXES = {"id": "lgm", "run": "run"}
-"""Attribute that holds ids -> how ours begin."""
 
 
 class _Create(Struct, frozen=True):
@@ -204,7 +196,7 @@ def search(call: Call) -> Json:
         return {"models": []}
     found = call.door.logged_models.search(
         experiments=known,
-        filter=_in_our_ids(given.filter),
+        filter=given.filter,
         order=[_ordered(one) for one in given.order_by],
         datasets=[
             DatasetRef(name=one.dataset_name, digest=one.dataset_digest) for one in given.datasets
@@ -253,25 +245,3 @@ def _is_there(call: Call, ref: str) -> bool:
     except NotFound:
         return False
     return True
-
-
-def _in_our_ids(text: str) -> str:
-    """Return a filter with the ids that ids of models and runs are compared with spelled as ours.
-
-    Raises FilterError.
-    """
-    clauses = parse_filter(text, VOCABULARY)
-    begins = [clause.at for clause in clauses] + [len(text)]
-    return text[: begins[0]] + "".join(
-        _QUOTED_ID.sub(partial(_our_id, _ID_PREFIXES[clause.field.key]), text[begin:end])
-        if clause.field.entity == "attribute" and clause.field.key in _ID_PREFIXES
-        else text[begin:end]
-        for clause, begin, end in zip(clauses, begins, begins[1:], strict=False)
-    )
-
-
-def _our_id(prefix: str, matched: re.Match[str]) -> str:
-    try:
-        return f"'{from_hex(matched['digits'], prefix)}'"
-    except Invalid:
-        return matched[0]
