@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from millwright.client.artifacts import RemoteArtifacts
-from millwright.client.transport import Transport
+from millwright.client.transport import READ_TIMEOUT_S, Transport
 from millwright.core.errors import Failed, Invalid
 from millwright.doors.access import Access
 from millwright.doors.artifacts import Artifacts
@@ -41,8 +41,10 @@ class Client:
     """A door into one project of the home that a server serves.
 
     `url` is the server's address, `token` a secret `mw_…`, or None where the server is open on
-    loopback. Every method raises what the server raised, Unreachable when nobody answers, and
-    TimedOut. Usable from many threads; close it, or use it in a `with` block.
+    loopback. A server that keeps silent for `read_timeout_s` is given up; later, where much is
+    sent or what is asked for takes long. Every method raises what the server raised, Unreachable
+    when nobody answers, and TimedOut. Usable from many threads; close it, or use it in a `with`
+    block.
     """
 
     def __init__(
@@ -51,9 +53,12 @@ class Client:
         token: str | None = None,
         project: str = "default",
         *,
+        read_timeout_s: float = READ_TIMEOUT_S,
         transport: Transport | None = None,
     ) -> None:
-        self._transport = transport or Transport(url, token=token, project=project)
+        self._transport = transport or Transport(
+            url, token=token, project=project, read_timeout_s=read_timeout_s
+        )
         self.access: Access = self._noun("access", Access)
         self.alerts: Alerts = self._noun("alerts", Alerts)
         self.artifacts: Artifacts = RemoteArtifacts(self._transport)
@@ -146,11 +151,13 @@ class _Method:
             # An argument in the path may have a default, as `champion`; the path always says it.
             value = given.pop(name, self._signature.parameters[name].default)
             path = path.replace(f"{{{name}}}", _segment(name, str(value)))
+        waits_s = READ_TIMEOUT_S if declared.is_long else 0.0
         if declared.method in WITH_BODY:
-            answer = self._transport.call(declared.method, path, body=msgspec.json.encode(given))
+            body = msgspec.json.encode(given)
+            answer = self._transport.call(declared.method, path, body=body, waits_s=waits_s)
         else:
             query = {name: _text_of(value) for name, value in given.items() if value is not None}
-            waits_s = float(given.get("wait_s") or 0.0)
+            waits_s += float(given.get("wait_s") or 0.0)
             answer = self._transport.call(declared.method, path, query=query, waits_s=waits_s)
         if not answer:
             return None

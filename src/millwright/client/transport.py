@@ -10,8 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from copy import copy
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import httpx
 import msgspec
@@ -87,12 +86,6 @@ class Transport:
             verify=self.url.startswith("https:"),
             transport=wire,
         )
-
-    def with_read_timeout(self, timeout_s: float) -> Self:
-        """Return one over the same connections, closed with them, that waits otherwise."""
-        other = copy(self)
-        other._read_timeout_s = timeout_s  # noqa: SLF001 (of its own class)
-        return other
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -209,7 +202,7 @@ class Transport:
             raise self._unreachable(error) from error
         except httpx.TimeoutException as error:
             raise TimedOut(
-                f"{self.url} took more than {timeout.read:g} s for {method} {path}",
+                f"{self.url} took more than {timeout.read:.3g} s for {method} {path}",
                 why="it may still be at work",
                 fix="see its state before you ask again",
             ) from error

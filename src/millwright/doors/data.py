@@ -19,7 +19,7 @@ class Data(Protocol):
         """Return the project's datasets, by name."""
         ...
 
-    @operation("POST", "/datasets/{name}/versions", needs=Permission.DATA_WRITE)
+    @operation("POST", "/datasets/{name}/versions", needs=Permission.DATA_WRITE, is_long=True)
     def add(
         self, *, name: str, digest: Digest, format: str, source: str, reason: str = ""
     ) -> DatasetVersion:

@@ -168,7 +168,7 @@ class Models(Protocol):
         """Have a model's protected aliases ask gate and approval, or no longer."""
         ...
 
-    @operation("POST", "/models/{name}/sources", needs=Permission.MODEL_REGISTER)
+    @operation("POST", "/models/{name}/sources", needs=Permission.MODEL_REGISTER, is_long=True)
     def register_source(
         self,
         *,
@@ -238,7 +238,7 @@ class Models(Protocol):
         """Return which version an alias pointed at then."""
         ...
 
-    @operation("POST", "/models/{name}/versions", needs=Permission.MODEL_REGISTER)
+    @operation("POST", "/models/{name}/versions", needs=Permission.MODEL_REGISTER, is_long=True)
     def register(
         self,
         *,
@@ -330,7 +330,7 @@ class Models(Protocol):
 class Gates(Protocol):
     """Verdicts on model versions."""
 
-    @operation("POST", "/model-versions/{ref}/gate", needs=Permission.GATE_RUN)
+    @operation("POST", "/model-versions/{ref}/gate", needs=Permission.GATE_RUN, is_long=True)
     def check(
         self,
         *,

@@ -36,6 +36,8 @@ class Operation:
     """Below `/api/v1`; `{name}` stands for the argument of that name."""
     needs: Permission
     """What the caller must be allowed to do."""
+    is_long: bool = False
+    """Whether it works on what was stored before, of whatever size, and so may take its time."""
 
     @property
     def path_arguments(self) -> list[str]:
@@ -70,11 +72,13 @@ class BoundOperation:
     summary: str
 
 
-def operation(method: Method, path: str, *, needs: Permission) -> Callable[[F], F]:
+def operation(
+    method: Method, path: str, *, needs: Permission, is_long: bool = False
+) -> Callable[[F], F]:
     """Declare what a door's method is on the wire and which permission it needs."""
 
     def attach(function: F) -> F:
-        setattr(function, _ATTRIBUTE, Operation(method, path, needs))
+        setattr(function, _ATTRIBUTE, Operation(method, path, needs, is_long))
         return function
 
     return attach

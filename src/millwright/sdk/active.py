@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from millwright.records.data import DatasetVersion
     from millwright.sdk.route import Route
     from millwright.sdk.sender import Sender
-    from millwright.sdk.shelf import KeptModel, Table
+    from millwright.sdk.shelf import KeptModel
+    from millwright.sdk.tables import Table
 
 END_TIMEOUT_S = 60.0
 FLUSH_TIMEOUT_S = 30.0
@@ -167,7 +168,7 @@ class ActiveRun:
             self._check()
         try:
             key = self._keys[key]
-        except KeyError:
+        except (KeyError, TypeError):
             key = self._keys[key] = check_key("metric", key)
         if type(value) is not float:
             value = number_of(key, value)

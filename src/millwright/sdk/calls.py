@@ -12,7 +12,8 @@ from millwright.sdk.current import active_run
 
 if TYPE_CHECKING:
     from millwright.records.data import DatasetVersion
-    from millwright.sdk.shelf import KeptModel, Table
+    from millwright.sdk.shelf import KeptModel
+    from millwright.sdk.tables import Table
 
 
 def log_param(key: str, value: object) -> None:

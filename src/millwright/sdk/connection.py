@@ -43,7 +43,11 @@ def open_door(config: Config, *, create: bool = False) -> Door:
     something is asked of the door.
     """
     if config.url is not None:
-        return _client(config.url, config, quick=create)
+        from millwright.client.services import Client
+        from millwright.client.transport import READ_TIMEOUT_S
+
+        patience_s = QUICK_TIMEOUT_S if create else READ_TIMEOUT_S
+        return Client(config.url, config.token, config.project, read_timeout_s=patience_s)
     from millwright.workspace.open import Workspace
 
     return cast("Door", Workspace.open(config, create=create))
@@ -66,17 +70,3 @@ def record_source(
     from millwright.sdk.staging import stage_source
 
     return stage_source(config.root, open_folder())
-
-
-def _client(url: str, config: Config, *, quick: bool) -> Door:
-    from millwright.client.services import Client
-    from millwright.client.transport import Transport
-
-    if not quick:
-        return Client(url, config.token, config.project)
-    transport = Transport(url, token=config.token, project=config.project)
-    client = Client(url, transport=transport.with_read_timeout(QUICK_TIMEOUT_S))
-    # These read what was stored before, of whatever size, and so may take their time.
-    patient = Client(url, transport=transport)
-    client.data, client.models = patient.data, patient.models
-    return client

@@ -100,8 +100,8 @@ def start_run(
 
     `nested` makes it part of the run that is active, which is active again when it ends;
     `parent` makes it part of another. Without `experiment` it is in that run's, else in Default.
-    `run_id` goes on with a run that has ended. `console` and
-    `system_metrics` say whether its output and what the machine does are kept.
+    `run_id` goes on with a run that has ended. `console` and `system_metrics` say whether its
+    output and what the machine does are kept.
 
     Raises Conflict while another run is active in this context, Invalid for a name or settings
     that cannot be, and NotFound where there is no run to go on with.

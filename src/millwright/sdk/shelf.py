@@ -5,15 +5,14 @@ Stored through the door when it answers; else copied beside the spool, and store
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -51,15 +50,11 @@ from millwright.sdk.items import (
 )
 from millwright.sdk.items import deliver as deliver_item
 from millwright.sdk.sender import Sender
+from millwright.sdk.tables import columns_of_example, frame_of, table_writer
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from millwright.data.frames import PandasFrame
     from millwright.doors.door import Door
-    from millwright.registry.signature import Columns, Frame, Matrix
-
-    Table: TypeAlias = pl.DataFrame | pl.LazyFrame | PandasFrame | Mapping[str, object]
+    from millwright.sdk.tables import Table
 
 T = TypeVar("T")
 
@@ -123,11 +118,12 @@ class Shelf:
             Entry(name, self.put(file), file.stat().st_size) for name, file in list_files(folder)
         ]
         data = encode_manifest(files)
-        if any(one.digest in self._lost for one in files):
-            # A tree whose files are not there would only be refused.
-            self._lost.add(digest_bytes(data))
-            return digest_bytes(data), files
-        return self._put_bytes(data, folder.name, self.put), files
+        digest = digest_bytes(data)
+        # A tree whose files are not there would only be refused.
+        is_whole = not any(one.digest in self._lost for one in files)
+        if not is_whole or self._put_written(_bytes_writer(data), folder.name, self.put) is None:
+            self._lost.add(digest)
+        return digest, files
 
     def keep(self, path: Path, name: str) -> Digest:
         """Store a file or folder as an output of the run; raises NotFound."""
@@ -150,11 +146,11 @@ class Shelf:
             self._link(name, digest)
         return digest
 
-    def keep_bytes(self, data: bytes, name: str) -> Digest:
+    def keep_bytes(self, data: bytes, name: str) -> None:
         """Store bytes as the output file `name`."""
-        return self._put_bytes(data, name, lambda file: self.keep(file, name))
+        self._put_written(_bytes_writer(data), name, lambda file: self.keep(file, name))
 
-    def keep_document(self, document: object, name: str) -> Digest:
+    def keep_document(self, document: object, name: str) -> None:
         """Store plain data as JSON, or as YAML where `name` ends so; raises Invalid."""
         yaml = PurePosixPath(name).suffix in {".yaml", ".yml"}
         try:
@@ -169,27 +165,12 @@ class Shelf:
                 why=str(error),
                 fix="give texts, numbers, lists and mappings",
             ) from error
-        return self.keep_bytes(data, name)
+        self.keep_bytes(data, name)
 
-    def keep_table(self, table: Table, name: str) -> Digest:
+    def keep_table(self, table: Table, name: str) -> None:
         """Store a table as Parquet, or as CSV, Arrow or JSON where `name` ends so."""
-        frame, data = frame_of(table), io.BytesIO()
-        match PurePosixPath(name).suffix:
-            case ".parquet":
-                frame.write_parquet(data)
-            case ".csv":
-                frame.write_csv(data)
-            case ".arrow" | ".feather":
-                frame.write_ipc(data)
-            case ".json":
-                frame.write_json(data)
-            case other:
-                raise Invalid(
-                    f"{name!r} does not say how the table is to be kept",
-                    why=f"it ends with {other!r}",
-                    fix="end it with .parquet, .csv, .arrow or .json",
-                )
-        return self.keep_bytes(data.getvalue(), name)
+        write = table_writer(frame_of(table), name)
+        self._put_written(write, name, lambda file: self.keep(file, name))
 
     def keep_dataset(self, data: str | Path | Table, name: str | None) -> DatasetVersion | None:
         """Note what the run read; a file or table becomes a version first. See `log_dataset`."""
@@ -203,7 +184,7 @@ class Shelf:
             raise Invalid(
                 "a table that becomes a dataset needs a name", fix="log_dataset(…, name=…)"
             )
-        return self._add_table(data, check_name(name, "dataset"))
+        return self._add_table(data, exact(check_name(name, "dataset")))
 
     def describe(self, datasets: Sequence[LoggedDataset]) -> None:
         """Note what the run read that is kept elsewhere."""
@@ -244,7 +225,7 @@ class Shelf:
                 f"{path} has no format that is known",
                 why=f"its suffix is {path.suffix or 'missing'}; known: {', '.join(TABLE_FORMATS)}",
             )
-        name = check_name(name or path.stem, "dataset")
+        name = exact(check_name(name or path.stem, "dataset"))
         return self._add(self.put(path), name, kept_as=kept_as, source=path.name)
 
     def _add_table(self, table: Table, name: str) -> DatasetVersion | None:
@@ -252,30 +233,33 @@ class Shelf:
         from millwright.data.frames import arrow_bytes
 
         data = arrow_bytes(frame_of(table).lazy())
-        digest = self._put_bytes(data, name, lambda file: self.put(file, name=name))
+        digest = self._put_written(
+            _bytes_writer(data), name, lambda file: self.put(file, name=name)
+        )
+        if digest is None:
+            return None
         return self._add(digest, name, kept_as="arrow", source="data frame")
 
     def _add(
         self, digest: Digest, name: str, *, kept_as: str, source: str
     ) -> DatasetVersion | None:
-        name = exact(check_name(name, "dataset"))
         if digest in self._lost:
             return None
         item = DatasetAdded(name=name, digest=digest, format=kept_as, source=source)
         return self._ask(lambda door: add_dataset(door, self._run, item), item)
 
-    def _put_bytes(self, data: bytes, name: str, put: Callable[[Path], Digest]) -> Digest:
-        """Put bytes by way of a file; where there is no room for one they are lost, and told."""
+    def _put_written(
+        self, write: Callable[[Path], object], name: str, put: Callable[[Path], Digest]
+    ) -> Digest | None:
+        """Put what is written to a file; None, and told, where there is no room for one."""
         try:
             with _scratch() as folder:
                 file = folder / "file"
-                file.write_bytes(data)
+                write(file)
                 return put(file)
         except OSError as error:
-            digest = digest_bytes(data)
-            self._lost.add(digest)
             self._sender.lose(name, error)
-            return digest
+            return None
 
     def _link(self, name: str, digest: Digest) -> None:
         link = RunLink(way="output", name=name, what="artifact", id=digest, digest=digest)
@@ -332,37 +316,9 @@ def _is_path(text: str) -> bool:
     return "/" in text or os.sep in text or Path(text).suffix in TABLE_FORMATS
 
 
-def frame_of(table: Table) -> pl.DataFrame:
-    """Return a table of any kind as a Polars frame; raises Invalid."""
-    import polars as pl
-
-    if isinstance(table, pl.DataFrame):
-        return table
-    if isinstance(table, pl.LazyFrame):
-        return table.collect()
-    if isinstance(table, Mapping):
-        try:
-            return pl.DataFrame(dict(table))
-        except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
-            raise Invalid("the columns do not make a table", why=str(error)[:300]) from error
-    if hasattr(table, "iloc"):
-        from millwright.data.frames import from_pandas
-
-        return from_pandas(table)
-    raise Invalid(
-        f"a {type(table).__name__} is no table",
-        fix="give a Polars or pandas frame, or a mapping from names to columns",
-    )
-
-
-def columns_of_example(model: object, example: object) -> Frame | Columns:
-    """Return example rows as a package wants them: a matrix gets the names the model knows."""
-    from millwright.registry.signature import columns_of
-
-    if isinstance(example, Mapping) or hasattr(example, "columns"):
-        return cast("Frame | Columns", example)
-    known = cast("Sequence[object] | None", getattr(model, "feature_names_in_", None))
-    return columns_of(cast("Matrix", example), known)
+def _bytes_writer(data: bytes) -> Callable[[Path], object]:
+    """Return what writes these bytes to a file."""
+    return lambda file: file.write_bytes(data)
 
 
 @contextmanager

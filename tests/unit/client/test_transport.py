@@ -8,7 +8,9 @@ import httpx
 import msgspec
 import pytest
 
-from millwright.client.transport import SLOWEST_BYTES_S, TRIES, Transport
+from millwright.client.services import Client
+from millwright.client.transport import READ_TIMEOUT_S, SLOWEST_BYTES_S, TRIES, Transport
+from millwright.core.digest import digest_bytes
 from millwright.core.errors import (
     BY_CODE,
     Denied,
@@ -50,7 +52,9 @@ Over = Callable[..., tuple[Transport, Wire, FakeClock]]
 def over() -> Iterator[Over]:
     made: list[Transport] = []
 
-    def make(*replies: Reply, token: str | None = None) -> tuple[Transport, Wire, FakeClock]:
+    def make(
+        *replies: Reply, token: str | None = None, read_timeout_s: float = READ_TIMEOUT_S
+    ) -> tuple[Transport, Wire, FakeClock]:
         wire, clock = Wire(replies), FakeClock()
         transport = Transport(
             "http://mill.example:8420/",
@@ -58,6 +62,7 @@ def over() -> Iterator[Over]:
             project="loans",
             clock=clock,
             jitter=lambda: 1.0,
+            read_timeout_s=read_timeout_s,
             wire=httpx.MockTransport(wire),
         )
         made.append(transport)
@@ -135,7 +140,7 @@ def test_a_post_is_never_sent_twice(trouble: Reply, over: Over) -> None:
 
 def test_little_patience_is_more_for_what_is_large(over: Over) -> None:
     transport, wire, _ = over(httpx.ReadTimeout("slow"))
-    quick = transport.with_read_timeout(5.0)
+    quick, quick_wire, _ = over(httpx.ReadTimeout("slow"), read_timeout_s=5.0)
     with pytest.raises(TimedOut, match="took more than 5 s"):
         quick.call("POST", "/x")
     with pytest.raises(TimedOut, match="took more than 7 s"):
@@ -144,7 +149,11 @@ def test_little_patience_is_more_for_what_is_large(over: Over) -> None:
         quick.upload("/x", lambda: [b"x"], size_bytes=1 << 30)
     with pytest.raises(TimedOut, match="took more than 60 s"):
         transport.call("POST", "/x", body=b"x" * SLOWEST_BYTES_S)
-    assert len(wire.requests) == 4
+    with pytest.raises(TimedOut, match="took more than 65 s"):
+        Client(quick.url, transport=quick).data.add(
+            name="rows", digest=digest_bytes(b""), format="csv", source=""
+        )
+    assert (len(wire.requests), len(quick_wire.requests)) == (1, 4)
 
 
 def test_a_server_that_takes_too_long_is_not_asked_again(over: Over) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import polars as pl
 import pytest
 import yaml
@@ -17,7 +16,6 @@ from millwright.records.runs import LoggedDataset, Run
 from millwright.sdk.active import ActiveRun
 from millwright.sdk.current import Options, start_in
 from millwright.sdk.models import load_from
-from millwright.sdk.shelf import columns_of_example, frame_of
 from millwright.workspace.config import Config
 
 pytestmark = pytest.mark.sockets
@@ -82,27 +80,6 @@ def test_a_link_in_a_folder_is_named(run: ActiveRun, tmp_path: Path) -> None:
         run.log_artifact(tmp_path / "folder")
     with pytest.raises(NotFound, match="there is no file"):
         run.log_artifact(tmp_path / "nothing")
-
-
-@pytest.mark.parametrize(
-    "table",
-    [
-        {"a": [1, 2], "b": ["x", None]},
-        pl.DataFrame({"a": [1, 2], "b": ["x", None]}),
-        pl.LazyFrame({"a": [1, 2], "b": ["x", None]}),
-        pd.DataFrame({"a": [1, 2], "b": ["x", None]}),
-    ],
-    ids=["columns", "polars", "lazy", "pandas"],
-)
-def test_a_table_of_any_kind_is_one_frame(table: pl.DataFrame) -> None:
-    assert frame_of(table).to_dict(as_series=False) == {"a": [1, 2], "b": ["x", None]}
-
-
-def test_what_is_no_table_is_refused() -> None:
-    with pytest.raises(Invalid, match="a str is no table"):
-        frame_of("a,b")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(Invalid, match="the columns do not make a table"):
-        frame_of({"a": [1, 2], "b": [1]})
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow", "json"])
@@ -194,20 +171,3 @@ def test_a_model_is_packaged_and_registered(run: ActiveRun, door: Door, config: 
     assert loaded.predict(ROWS)["prediction"].tolist() == LABELS.tolist()
     with pytest.raises(Invalid):
         run.log_model(model, example={"a": ROWS["a"]})
-
-
-def test_a_matrix_gets_the_names_that_the_model_knows() -> None:
-    frame = pd.DataFrame(ROWS)
-    named = LogisticRegression().fit(frame, LABELS)
-    matrix = frame.to_numpy()
-    assert list(columns_of_example(named, matrix)) == ["a", "b"]  # pyright: ignore[reportUnknownArgumentType, reportArgumentType]
-    nameless = LogisticRegression().fit(matrix, LABELS)
-    assert list(columns_of_example(nameless, matrix)) == ["x0", "x1"]  # pyright: ignore[reportUnknownArgumentType, reportArgumentType]
-    assert columns_of_example(named, frame) is frame
-    rows: list[list[float]] = matrix.tolist()
-    assert list(columns_of_example(nameless, rows)) == ["x0", "x1"]  # pyright: ignore[reportArgumentType]
-    for wrong in (LABELS, [[1.0], [1.0, 2.0]]):
-        with pytest.raises(Invalid, match=r"holds no rows|of one length"):
-            columns_of_example(nameless, wrong)
-    with pytest.raises(Invalid, match="have 1 columns, not 2"):
-        columns_of_example(named, matrix[:, :1])
